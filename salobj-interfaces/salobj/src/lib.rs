@@ -1,0 +1,8 @@
+//! SAL over Kafka: the first such library in Rust.
+
+pub mod tai;
+pub mod transport;
+pub mod value;
+
+pub use tai::{Clock, Tai};
+pub use value::Value;

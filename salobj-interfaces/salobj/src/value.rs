@@ -1,0 +1,27 @@
+//! One decoded field of a record.
+
+use std::sync::Arc;
+
+/// The value of a field, or of one element of it. Four-byte floats are widened; all integers are 64 bits here.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Value {
+    /// Null of a nullable field, or missing.
+    #[default]
+    Null,
+    /// Boolean.
+    Bool(bool),
+    /// Any integer type.
+    Int(i64),
+    /// Float or double.
+    Double(f64),
+    /// String.
+    Text(Arc<str>),
+    /// Array of boolean.
+    Bools(Arc<[bool]>),
+    /// Array of an integer type.
+    Ints(Arc<[i64]>),
+    /// Array of float or double.
+    Doubles(Arc<[f64]>),
+    /// Array of string (never in SAL, possible in other Avro topics).
+    Texts(Arc<[Arc<str>]>),
+}

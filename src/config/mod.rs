@@ -1,0 +1,1 @@
+//! What a site configures, loading, diagnosis.

@@ -1,0 +1,1 @@
+//! The Catcher's own SAL face: commands in, events out.

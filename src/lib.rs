@@ -1,0 +1,15 @@
+//! The Catcher: notices what a user described, runs the analysis, keeps the result, tells the operators.
+
+pub mod intake;
+pub mod rules;
+pub mod alarms;
+pub mod tasks;
+pub mod outputs;
+pub mod reports;
+pub mod journal;
+pub mod core;
+pub mod csc;
+pub mod config;
+pub mod telemetry;
+pub mod cli;
+pub mod sim;

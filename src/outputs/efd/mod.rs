@@ -1,0 +1,1 @@
+//! EFD: query and write, InfluxDB 2 (Flux) and InfluxDB 1 (InfluxQL).

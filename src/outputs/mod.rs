@@ -1,0 +1,3 @@
+//! 5. Tell: EFD.
+
+pub mod efd;

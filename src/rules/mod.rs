@@ -1,0 +1,1 @@
+//! 2. Decide: rule files -> compiled rules -> `Engine::step(input, now)` -> effects. Pure.

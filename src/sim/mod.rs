@@ -1,0 +1,1 @@
+//! Simulated peers with control handles; reached only by name.
