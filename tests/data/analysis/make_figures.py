@@ -1,0 +1,124 @@
+"""Reference figures for src/tasks/analysis, made with numpy and scipy.
+
+    python make_figures.py > figures.json
+
+Every input is written into the file beside the figures, so that the tests need neither Python nor the same generator.
+"""
+
+import json
+
+import numpy as np
+import scipy
+from scipy import stats
+
+
+def trend(times, values, to, ahead, confidence):
+    x = times - to
+    slope = stats.theilslopes(values, x, method="joint").slope
+    offset = np.median(values - slope * x)
+    residuals = values - offset - slope * x
+    scale = stats.median_abs_deviation(residuals, center=lambda a, axis: 0.0, scale="normal")
+    n = len(x)
+    mean_scale = np.sqrt(np.pi / 2) * np.mean(np.abs(residuals))
+    if scale <= 1e-9 * mean_scale:
+        scale = mean_scale
+    ends = np.array([0.0, ahead])
+    half = (
+        stats.t.ppf(0.5 + confidence / 2, n - 2)
+        * scale
+        * np.sqrt(1 + 1 / n + (ends - x.mean()) ** 2 / np.sum((x - x.mean()) ** 2))
+    )
+    fit = offset + slope * ends
+    return {
+        "slope": slope,
+        "fit_at_to_and_end": fit.tolist(),
+        "half_width_at_to_and_end": half.tolist(),
+        "residual_rms": float(np.sqrt(np.mean(residuals**2))),
+        "n": n,
+    }
+
+
+def trend_case(name, values, step=20.0, ahead=600.0, confidence=0.95):
+    times = 1795218000.0 + step * np.arange(len(values))
+    to = float(times[-1]) + 5.0
+    return {
+        "name": name,
+        "times": times.tolist(),
+        "values": list(values),
+        "to": to,
+        "ahead": ahead,
+        "confidence": confidence,
+        "figures": trend(times, np.asarray(values), to, ahead, confidence),
+    }
+
+
+def detrend(times, values, degree):
+    u = times - times.mean()
+    return values - np.polyval(np.polyfit(u, values, degree), u)
+
+
+def jitter_case(name, rng, seconds, degree, drop=()):
+    n = int(seconds * 100)
+    times = 1795218000.123 + np.arange(n) / 100
+    s = np.arange(n) / 100
+    azimuth = 131.0 + 0.004 * s + 3e-6 * s**2 + 0.3 / 3600 * np.sin(2 * np.pi * 7.3 * s) + rng.normal(0, 5e-5, n)
+    elevation = 62.0 - 0.003 * s - 1e-6 * s**2 + 0.2 / 3600 * np.cos(2 * np.pi * 4.1 * s) + rng.normal(0, 3e-5, n)
+    keep = np.ones(n, bool)
+    for first, last in drop:
+        keep[first:last] = False
+    times, azimuth, elevation = times[keep], azimuth[keep], elevation[keep]
+    az = detrend(times, azimuth, degree) * 3600 * np.cos(np.radians(elevation))
+    el = detrend(times, elevation, degree) * 3600
+    rms = {"azimuth": float(np.sqrt(np.mean(az**2))), "elevation": float(np.sqrt(np.mean(el**2)))}
+    return {
+        "name": name,
+        "times": times.tolist(),
+        "azimuth": azimuth.tolist(),
+        "elevation": elevation.tolist(),
+        "degree": degree,
+        "figures": {
+            "rms_by_axis": rms,
+            "ptp_by_axis": {"azimuth": float(np.ptp(az)), "elevation": float(np.ptp(el))},
+            "rms": float(np.hypot(rms["azimuth"], rms["elevation"])),
+            "n": int(keep.sum()),
+            "gaps": len(drop),
+        },
+    }
+
+
+def main():
+    rng = np.random.default_rng(20261121)
+    n = 90
+    rising = 8 + 0.1 * np.arange(n)
+    gust = np.full(n, 8.0) + rng.normal(0, 0.4, n)
+    gust[-6:-3] = 25.0
+    trends = [
+        trend_case("rising with noise", (rising + rng.normal(0, 0.7, n)).tolist()),
+        trend_case("a gust near the end", gust.tolist()),
+        trend_case("falling, heavy tails, 80 %", (30 - 0.05 * np.arange(n) + rng.standard_t(2, n)).tolist(), confidence=0.8),
+        trend_case("three points", [1.0, 2.5, 3.0], ahead=40.0),
+        trend_case("nearly constant", (5 + rng.normal(0, 1e-9, 40)).tolist()),
+    ]
+    quantiles = [
+        {"p": p, "dof": dof, "t": float(stats.t.ppf(p, dof))}
+        for dof in (1, 2, 3, 7, 28.5, 88, 1798, 1e6)
+        for p in (0.55, 0.75, 0.9, 0.975, 0.995, 0.99999, 0.2)
+    ]
+    jitters = [
+        jitter_case("three seconds, quadratic", rng, 3, 2),
+        jitter_case("two gaps, linear", rng, 4, 1, drop=[(100, 180), (250, 260)]),
+        jitter_case("degree four", rng, 5, 4),
+    ]
+    print(
+        json.dumps(
+            {
+                "made_with": f"numpy {np.__version__}, scipy {scipy.__version__}",
+                "trend": trends,
+                "t_quantile": quantiles,
+                "jitter": jitters,
+            }
+        )
+    )
+
+
+main()
