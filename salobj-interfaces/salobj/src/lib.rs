@@ -1,5 +1,6 @@
 //! SAL over Kafka: the first such library in Rust.
 
+pub mod registry;
 pub mod tai;
 pub mod transport;
 pub mod value;
