@@ -1,1 +1,128 @@
-//! One file for each backend.
+//! One file for each backend: what a workflow step can start, and how it is followed to its end.
+//!
+//! Adding a backend, in this order:
+//!
+//! 1. A file `steps/<name>.rs` with the parts: parameters (a serde struct, unknown keys refused), checks of their
+//!    values, [`Backend::execute`], [`Backend::resume`], classification of every error, tests.
+//! 2. Say in the module doc what makes the effect happen once: a look-up before any repeat, an idempotency key, or
+//!    nothing (then an unknown outcome stays unknown and is reported so).
+//! 3. Before an outside effect: [`StepHandle::record`] what is needed to recognise it after a crash, awaited. Check
+//!    [`StepHandle::stopped`] after that and right before the effect.
+//! 4. Race every wait against [`StepHandle::stop_requested`]; end within [`ABORT_GRACE`] of it, undoing what can be
+//!    undone. The driver drops what does not, and says so in the step's error.
+//! 5. Tell the id that the other side gave the work by [`StepHandle::progress`] as soon as it is known.
+//! 6. Offer it in `app.rs`; teach `rules` the key and its parameters; write a simulator with a control handle under
+//!    `sim/` and a test for each thing the real system does that one would not expect.
+
+
+
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+pub use super::call::{
+    ErrorClass, StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop,
+};
+#[cfg(doc)]
+use super::driver::ABORT_GRACE;
+
+/// The journal as a backend sees it.
+#[async_trait]
+pub trait StepLog: Send + Sync {
+    /// Writes the newest value of a key (`None` deletes it); it is durable when this returns.
+    ///
+    /// # Errors
+    /// The journal cannot be written. Nothing must be done to the outside then.
+    async fn record(&self, key: &str, value: Option<Value>) -> Result<(), LogError>;
+}
+
+/// The journal could not be written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the journal could not be written: {0}")]
+pub struct LogError(pub String);
+
+/// What a backend has in hand while it executes a step.
+pub struct StepHandle {
+    id: StepId,
+    stop: watch::Receiver<Option<Stop>>,
+    log: Arc<dyn StepLog>,
+    reports: mpsc::Sender<StepReport>,
+}
+
+impl StepHandle {
+    /// A handle; the driver makes one for each attempt, tests of a backend make their own.
+    pub fn new(
+        id: StepId,
+        stop: watch::Receiver<Option<Stop>>,
+        log: Arc<dyn StepLog>,
+        reports: mpsc::Sender<StepReport>,
+    ) -> Self {
+        Self { id, stop, log, reports }
+    }
+
+    /// Journals what [`Backend::resume`] needs; durable when this returns.
+    ///
+    /// # Errors
+    /// Transient: nothing may be done to the outside without the record.
+    pub async fn record(&self, memo: &Value) -> Result<(), StepError> {
+        self.log
+            .record(&self.id.key(), Some(memo.clone()))
+            .await
+            .map_err(|e| StepError::transient(format!("{e}; nothing was started")))
+    }
+
+    /// Tells the id that the other side gave the work.
+    pub async fn progress(&self, backend_id: &str) {
+        let kind = StepReportKind::Progress { backend_id: backend_id.to_owned() };
+        // The core is gone only when the whole process ends: then nobody needs the id.
+        drop(self.reports.send(StepReport { id: self.id.clone(), kind }).await);
+    }
+
+    /// The reason to stop, if there is one by now.
+    pub fn stopped(&self) -> Option<Stop> {
+        self.stop.borrow().clone()
+    }
+
+    /// Waits until the step is to stop; pends for ever if it never is.
+    pub async fn stop_requested(&self) -> Stop {
+        let mut stop = self.stop.clone();
+        match stop.wait_for(Option::is_some).await.map(|s| s.clone()) {
+            Ok(Some(reason)) => reason,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Something that can carry out steps.
+///
+/// Both calls end within the driver's time limits: it asks them to stop ([`StepHandle::stop_requested`]) and drops
+/// them [`ABORT_GRACE`] later. A dropped call must leave nothing behind that goes on by itself.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Its key in the rule file.
+    fn name(&self) -> &'static str;
+
+    /// How many steps it carries out at a time; more wait in the driver.
+    fn concurrency(&self) -> usize;
+
+    /// Carries a step out, from the beginning.
+    ///
+    /// # Errors
+    /// What went wrong, classed.
+    async fn execute(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError>;
+
+    /// Goes on with a step that was handed over before a restart. `memo` is the last thing it recorded
+    /// ([`StepHandle::record`]); `None` means that it certainly did nothing to the outside yet.
+    ///
+    /// # Errors
+    /// What went wrong, classed; aborted if it was never started and it is too late to start now.
+    async fn resume(
+        &self,
+        call: &StepCall,
+        memo: Option<Value>,
+        step: &StepHandle,
+    ) -> Result<StepOutcome, StepError>;
+}
