@@ -28,7 +28,6 @@ use tokio::sync::{mpsc, watch};
 use super::call::{StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
 use super::steps::{Backend, StepHandle, StepLog};
 
-
 /// How long a backend may take to end a step after it was told to stop. Time of the driver's clock.
 pub const ABORT_GRACE: Duration = Duration::from_secs(30);
 
@@ -270,12 +269,8 @@ async fn follow(
 ) {
     let Waiting { call, resume } = step;
     shared.report(&call.id, StepReportKind::Started).await;
-    let handle = StepHandle::new(
-        call.id.clone(),
-        stop.subscribe(),
-        Arc::clone(&shared.log),
-        shared.reports.clone(),
-    );
+    let handle =
+        StepHandle::new(call.id.clone(), stop.subscribe(), Arc::clone(&shared.log), shared.reports.clone());
     let outcome = limited(backend.as_ref(), &call, resume, &handle, &stop, &shared.clock).await;
     if let Err(error) = &outcome {
         tracing::info!(run = call.id.run_id, step = call.id.step, class = ?error.class, "step ended: {error}");
@@ -290,7 +285,7 @@ async fn limited(
     resume: Option<Option<Value>>,
     handle: &StepHandle,
     stop: &watch::Sender<Option<Stop>>,
-    clock: &Clock,
+    _clock: &Clock,
 ) -> Result<StepOutcome, StepError> {
     let name = backend.name();
     let work = async {
@@ -307,7 +302,7 @@ async fn limited(
     let reason = tokio::select! {
         result = &mut work => return caught(result),
         reason = handle.stop_requested() => reason,
-        () = clock.sleep(call.timeout) => {
+        () = tokio::time::sleep(call.timeout) => {
             let reason = Stop::TimeUp(format!("no result within {} s", call.timeout.as_secs_f64()));
             stop.send_if_modified(|s| s.is_none() && s.replace(reason.clone()).is_none());
             reason
@@ -315,7 +310,7 @@ async fn limited(
     };
     tokio::select! {
         result = &mut work => caught(result),
-        () = clock.sleep(ABORT_GRACE) => {
+        () = tokio::time::sleep(ABORT_GRACE) => {
             let detail = format!("backend {name} did not end the step within {} s", ABORT_GRACE.as_secs_f64());
             Err(reason.error(&detail))
         }

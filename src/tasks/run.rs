@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::call::{ErrorClass, StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
-use super::plan::{Plan, RunContext, StepPlan, When};
+use super::plan::{Plan, RunContext, StepPlan};
 use super::state::{Edge, TaskState, run_after, step_after};
 
 mod advance;
@@ -297,7 +297,8 @@ impl Run {
             return None;
         }
         let run = if self.stopping.is_some() { self.stop_by } else { self.deadline };
-        let steps = self.steps.iter().filter_map(|s| if s.dispatched { s.attempt_deadline } else { s.retry_at });
+        let steps =
+            self.steps.iter().filter_map(|s| if s.dispatched { s.attempt_deadline } else { s.retry_at });
         steps.chain(run).min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
@@ -430,9 +431,15 @@ impl Run {
         out.push(RunAction::RunChanged { run_id: self.header.id.clone() });
     }
 
-    fn report(&mut self, report: StepReport, now: Tai, out: &mut Vec<RunAction>) -> Result<(), IllegalReport> {
+    fn report(
+        &mut self,
+        report: StepReport,
+        now: Tai,
+        out: &mut Vec<RunAction>,
+    ) -> Result<(), IllegalReport> {
         let found = self.steps.iter().position(|s| s.plan.name == report.id.step);
-        let Some(i) = found.filter(|i| self.steps[*i].dispatched && self.steps[*i].attempt == report.id.attempt)
+        let Some(i) =
+            found.filter(|i| self.steps[*i].dispatched && self.steps[*i].attempt == report.id.attempt)
         else {
             return Err(self.illegal(format!("{} is not under way: {:?}", report.id, report.kind)));
         };

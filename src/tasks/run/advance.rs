@@ -66,7 +66,10 @@ impl Run {
             }
         }
         let Some(plan) = plan else {
-            let text = format!("rule {} revision {} cannot be used any more", self.header.rule, self.header.revision);
+            let text = format!(
+                "rule {} revision {} cannot be used any more",
+                self.header.rule, self.header.revision
+            );
             return Next::End(Edge::Fail, text);
         };
         let name = self.steps[i].plan.name.clone();

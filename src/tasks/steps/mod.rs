@@ -14,9 +14,6 @@
 //! 6. Offer it in `app.rs`; teach `rules` the key and its parameters; write a simulator with a control handle under
 //!    `sim/` and a test for each thing the real system does that one would not expect.
 
-
-
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
