@@ -1,1 +1,29 @@
-//! 3. Remember: the alarm state machine and the book of alarms. Pure.
+//! 3. Remember: the alarm state machine and the book of alarms. Pure: time is an argument, nothing here waits or writes.
+//!
+//! ```text
+//!  rules ──Finding──►┌────────────── Book ──────────────┐──take_changed──► `alarm` events (csc)
+//!  commands ────────►│ Alarm Alarm Alarm ...            │──take_unsaved──► journal, before the events go out
+//!  clock ───tick────►│ each a state and four deadlines  │──next_deadline─► when to call tick again
+//!                    └──────────────────────────────────┘
+//! ```
+//!
+//! * [`severity`]: the four levels
+//! * [`alarm`]: one alarm, the Watcher's state machine without its accidents
+//! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
+//! * [`snapshot`]: an alarm as the `alarm` event shows it
+
+pub mod alarm;
+pub mod book;
+pub mod config;
+mod operators;
+pub mod severity;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use alarm::{Alarm, AlarmState, Outcome, Refusal, Timer};
+pub use book::{AlarmRecord, Book, Counts, Finding, Removed, UnknownAlarm};
+pub use config::{AlarmConfig, Escalate, EscalateError};
+pub use operators::Refused;
+pub use severity::{NoSeverity, Severity};
+pub use snapshot::AlarmSnapshot;
