@@ -10,6 +10,7 @@
 //! and the typed result in `rules`.
 
 pub mod jitter;
+pub mod packed;
 pub mod plot;
 pub mod series;
 pub mod stats;
@@ -18,6 +19,7 @@ pub mod trend;
 use std::collections::BTreeMap;
 
 pub use jitter::{JitterParams, jitter};
+pub use packed::{Packed, Scale, expand};
 pub use plot::{Band, Line, LineKind, Panel, Plot};
 pub use series::{Series, SeriesSet, Source};
 pub use trend::{Direction, TrendParams, trend};
