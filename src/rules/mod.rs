@@ -1,1 +1,33 @@
-//! 2. Decide: rule files -> compiled rules -> `Engine::step(input, now)` -> effects. Pure.
+//! 2. Decide: rule files -> compiled rules -> `Engine::step(input, now)` -> effects.
+//!
+//! Pure: no tokio, no I/O, no clock. The same code runs live, in replay and in `catcher rules test`.
+//!
+//! ```text
+//!  YAML ──compile──► Rule (typed programs, templates)           SchemaSource: topics, fields, units, enumerations
+//!                     │
+//!  Sample, Tick, ─────▼──────┐
+//!  StepEnded... ─► Engine ───┴─► StartRun, SkipRun, SetSeverity, RuleError, Quarantine
+//! ```
+
+mod code;
+mod compile;
+mod diagnose;
+mod engine;
+mod flow;
+mod model;
+mod schema;
+mod template;
+
+pub use compile::compile;
+pub use diagnose::{Diagnostic, SourceFile};
+pub use engine::Engine;
+pub use flow::{
+    Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
+    TopicId, TopicNeed, TriggerRefused,
+};
+pub use model::{
+    AlarmPlan, Budget, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri, Trigger,
+    Workflow,
+};
+pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema};
+pub use template::RenderError;

@@ -1,0 +1,233 @@
+//! A compiled rule, and what travels with a run of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use salobj::Tai;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::code::Code;
+use crate::alarms::{AlarmConfig, Severity};
+
+/// True, false, or not known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tri {
+    /// Known to be true.
+    True,
+    /// Known to be false.
+    False,
+    /// Not known, and why.
+    Unknown(String),
+}
+
+/// A rule that has passed every check and is ready to run.
+#[derive(Debug)]
+pub struct Rule {
+    /// Name.
+    pub name: String,
+    /// First 16 hex digits of SHA-256 over the canonical definition.
+    pub revision: String,
+    /// What it is for.
+    pub description: String,
+    /// Its own YAML text: a rule file with this one rule.
+    pub definition: String,
+    /// Live, or only watched.
+    pub mode: Mode,
+    /// Parameters with their default values.
+    pub parameters: Map<String, Json>,
+    /// What starts a run.
+    pub trigger: Trigger,
+    /// What a run does.
+    pub workflow: Option<Workflow>,
+    /// The alarm.
+    pub alarm: Option<AlarmPlan>,
+    /// From which severity on a run gets a report.
+    pub report: FromLevel,
+    /// How much it may do.
+    pub budget: Budget,
+    pub(crate) code: Code,
+}
+
+/// Whether a rule acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It acts.
+    #[default]
+    Live,
+    /// It is evaluated and recorded, publishes nothing else and starts nothing.
+    Shadow,
+}
+
+/// From which severity on something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromLevel {
+    /// In any case.
+    Always,
+    /// Not at all.
+    #[default]
+    Never,
+    /// From this severity on (`none` is the same as always).
+    #[serde(untagged)]
+    Severity(Severity),
+}
+
+impl FromLevel {
+    /// True if it is to be done at this severity.
+    pub fn includes(self, severity: Severity) -> bool {
+        match self {
+            FromLevel::Always => true,
+            FromLevel::Severity(from) => severity >= from,
+            FromLevel::Never => false,
+        }
+    }
+}
+
+/// Limits against floods; above them the rule is quarantined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Runs in any hour.
+    pub runs_per_hour: u32,
+    /// Steps that command another component, in any minute.
+    pub commands_per_minute: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { runs_per_hour: 1000, commands_per_minute: 60 }
+    }
+}
+
+/// What starts a run, and what holds it back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trigger {
+    /// The occasion.
+    pub on: Occasion,
+    /// Shortest time between two runs.
+    pub cooldown: Duration,
+    /// Older events are recorded as skipped.
+    pub max_event_age: Duration,
+    /// Runs of this rule at a time.
+    pub max_concurrent: usize,
+    /// What happens to an occurrence while as many are going.
+    pub overlap: Overlap,
+}
+
+/// The occasion at which `when` is looked at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Occasion {
+    /// Only by hand.
+    #[default]
+    Manual,
+    /// Each message of these inputs (positions in the rule's inputs).
+    Each(Vec<usize>),
+    /// Multiples of this period since 1970 UTC.
+    Every(Duration),
+    /// The moment `when` goes from false to true.
+    Edge,
+}
+
+/// See [`Trigger::overlap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It waits.
+    #[default]
+    Queue,
+    /// It is skipped.
+    Skip,
+    /// The oldest run is cancelled.
+    CancelPrevious,
+}
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workflow {
+    /// The steps, in an order in which every step comes after those that it needs.
+    pub steps: Vec<Step>,
+    /// Longest time for all of them.
+    pub run_timeout: Duration,
+}
+
+impl Workflow {
+    /// The step of that name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|s| s.name == name)
+    }
+}
+
+/// One step of a workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Name, unique in the rule.
+    pub name: String,
+    /// Steps that must have succeeded before.
+    pub needs: Vec<String>,
+    /// `analysis` or `ocps`.
+    pub backend: String,
+    /// For `analysis`: which one (`trend`, `jitter`); else empty.
+    pub analysis: String,
+    /// What the backend gets, before templates are filled in: see `Rule::render`.
+    pub params: Json,
+    /// Longest time of one attempt.
+    pub timeout: Duration,
+    /// What happens after a transient error.
+    pub retry: Retry,
+    /// Send again even if it is not known whether the command arrived.
+    pub resend_if_unknown: bool,
+    /// True if the rule has a condition for this step: see `Rule::step_when`.
+    pub conditional: bool,
+}
+
+/// Repeats after errors classed as transient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Attempts in all; 1 is no repeat.
+    pub attempts: u32,
+    /// Wait before the second attempt; doubled for each further one.
+    pub backoff: Duration,
+    /// Random part of the wait, 0 to 1.
+    pub jitter: f64,
+    /// Kinds of error that are repeated; empty is every transient one.
+    pub retry_on: Vec<String>,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { attempts: 1, backoff: Duration::from_secs(5), jitter: 0.1, retry_on: Vec::new() }
+    }
+}
+
+/// The alarm of a rule, as far as others need to know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlarmPlan {
+    /// Name: that of the rule.
+    pub name: String,
+    /// Delays and escalation.
+    pub config: AlarmConfig,
+    /// True if it is judged on the results of a run.
+    pub fed_by_tasks: bool,
+    /// Lower severities count as none.
+    pub from: FromLevel,
+}
+
+/// What a run knows: kept with it in the journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunContext {
+    /// The rule's inputs by name at the moment of the trigger: a value, or an object for a whole message. Missing or
+    /// stale ones are left out.
+    pub inputs: Map<String, Json>,
+    /// Send stamp of each input, TAI seconds.
+    pub stamps: BTreeMap<String, f64>,
+    /// Parameters, with overrides.
+    pub parameters: Map<String, Json>,
+    /// Step name to `{"state": "succeeded", "result": {..}}`, filled as the run goes.
+    pub tasks: Map<String, Json>,
+    /// `kind` (each, every, manual, edge), `occurrence`, `at` (TAI s), `input` for `each`.
+    pub trigger: Map<String, Json>,
+    /// When the run was triggered.
+    pub at: Tai,
+}

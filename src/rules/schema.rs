@@ -1,0 +1,128 @@
+//! What the compiler must know of topics: fields, types, units, enumerations. The library of interfaces gives it; a
+//! registry or a saved file can.
+
+use std::sync::Arc;
+
+use sal_idl::{Enumeration, SalType, Topic};
+
+/// Where schemas come from.
+pub trait SchemaSource: Send + Sync {
+    /// The topic `sal_name` (`airFlow`, `logevent_endReadout`) of `component`.
+    fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError>;
+    /// The enumerations of a component; empty if it is not known.
+    fn enumerations(&self, component: &str) -> Vec<Enumeration>;
+    /// All component names, for "did you mean".
+    fn components(&self) -> Vec<String>;
+    /// SAL names of all topics of a component, for "did you mean".
+    fn topics(&self, component: &str) -> Vec<String>;
+}
+
+/// Why there is no schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// No such component.
+    #[error("there is no component \"{0}\"")]
+    UnknownComponent(String),
+    /// No such topic.
+    #[error("component {component} has no topic \"{topic}\"")]
+    UnknownTopic {
+        /// The component.
+        component: String,
+        /// The SAL name asked for.
+        topic: String,
+    },
+    /// The source itself failed.
+    #[error("the interface of {component} cannot be read: {reason}")]
+    Unreadable {
+        /// The component.
+        component: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A topic as the compiler sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicSchema {
+    /// Component.
+    pub component: String,
+    /// SAL name: `airFlow`, `logevent_endReadout`.
+    pub sal_name: String,
+    /// True if the component has more than one instance.
+    pub indexed: bool,
+    /// Fields in wire order.
+    pub fields: Vec<FieldSchema>,
+}
+
+/// A field as the compiler sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldSchema {
+    /// Name.
+    pub name: String,
+    /// Type of the field, or of its elements.
+    pub kind: FieldKind,
+    /// Number of elements; `None` is a scalar.
+    pub count: Option<usize>,
+    /// Unit as written; `None` where the interface says `unitless` or nothing.
+    pub unit: Option<String>,
+}
+
+/// The types that rules tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// true or false.
+    Bool,
+    /// Any integer type.
+    Int,
+    /// Float or double.
+    Double,
+    /// Text.
+    Text,
+}
+
+impl TopicSchema {
+    /// The schema of a topic of the interface library.
+    pub fn of(topic: &Topic, indexed: bool) -> TopicSchema {
+        let fields = topic
+            .fields
+            .iter()
+            .map(|f| FieldSchema {
+                name: f.name.clone(),
+                kind: FieldKind::of(f.sal_type),
+                count: (f.count > 1).then_some(f.count),
+                unit: unit(&f.units),
+            })
+            .collect();
+        TopicSchema { component: topic.component.clone(), sal_name: topic.sal_name.clone(), indexed, fields }
+    }
+
+    /// The field of that name.
+    pub fn field(&self, name: &str) -> Option<&FieldSchema> {
+        self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+impl FieldKind {
+    /// The kind of a SAL type.
+    pub fn of(sal: SalType) -> FieldKind {
+        match sal {
+            SalType::Boolean => FieldKind::Bool,
+            SalType::Float | SalType::Double => FieldKind::Double,
+            SalType::String => FieldKind::Text,
+            SalType::Byte
+            | SalType::Short
+            | SalType::Int
+            | SalType::Long
+            | SalType::LongLong
+            | SalType::UnsignedShort
+            | SalType::UnsignedInt => FieldKind::Int,
+        }
+    }
+}
+
+fn unit(text: &str) -> Option<String> {
+    match text.trim() {
+        "" | "unitless" | "dimensionless" => None,
+        unit => Some(unit.to_owned()),
+    }
+}
