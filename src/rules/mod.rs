@@ -17,6 +17,7 @@ mod flow;
 mod model;
 mod schema;
 mod template;
+mod yaml;
 
 pub use compile::compile;
 pub use diagnose::{Diagnostic, SourceFile};
