@@ -285,7 +285,7 @@ async fn limited(
     resume: Option<Option<Value>>,
     handle: &StepHandle,
     stop: &watch::Sender<Option<Stop>>,
-    _clock: &Clock,
+    clock: &Clock,
 ) -> Result<StepOutcome, StepError> {
     let name = backend.name();
     let work = async {
@@ -302,7 +302,7 @@ async fn limited(
     let reason = tokio::select! {
         result = &mut work => return caught(result),
         reason = handle.stop_requested() => reason,
-        () = tokio::time::sleep(call.timeout) => {
+        () = clock.sleep(call.timeout) => {
             let reason = Stop::TimeUp(format!("no result within {} s", call.timeout.as_secs_f64()));
             stop.send_if_modified(|s| s.is_none() && s.replace(reason.clone()).is_none());
             reason
@@ -310,7 +310,7 @@ async fn limited(
     };
     tokio::select! {
         result = &mut work => caught(result),
-        () = tokio::time::sleep(ABORT_GRACE) => {
+        () = clock.sleep(ABORT_GRACE) => {
             let detail = format!("backend {name} did not end the step within {} s", ABORT_GRACE.as_secs_f64());
             Err(reason.error(&detail))
         }
