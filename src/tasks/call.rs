@@ -40,6 +40,10 @@ pub struct StepCall {
     pub rule: String,
     /// Key of the backend in the rule file: `analysis`, `ocps`.
     pub backend: String,
+    /// Which of the things that the backend can do, where it can do several (`trend`); else empty.
+    pub operation: String,
+    /// The rule's author accepts that it is done twice rather than not at all.
+    pub resend_if_unknown: bool,
     /// Parameters of the backend, templates filled in.
     pub params: Value,
     /// Limit of this attempt, counted from when the backend begins.

@@ -15,5 +15,6 @@ pub mod call;
 pub mod driver;
 pub mod plan;
 pub mod run;
+pub mod runs;
 pub mod state;
 pub mod steps;

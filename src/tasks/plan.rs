@@ -5,19 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a run knows: filled by its rule at the trigger, and by its steps as they end. JSON throughout, so that it is
-/// journaled with the run.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct RunContext {
-    /// Name of an input to its value at the trigger.
-    pub inputs: serde_json::Map<String, Value>,
-    /// The rule's parameters, overridden by those of a trigger by hand.
-    pub parameters: serde_json::Map<String, Value>,
-    /// Name of a step to `{state, result, error}`, once it ended.
-    pub tasks: serde_json::Map<String, Value>,
-    /// About the trigger itself.
-    pub trigger: serde_json::Map<String, Value>,
-}
+use super::run::RunHeader;
+pub use crate::rules::RunContext;
+use crate::rules::{Rule, RunRequest, Tri};
 
 /// One step as the rule describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +18,10 @@ pub struct StepPlan {
     pub needs: Vec<String>,
     /// Key of its backend.
     pub backend: String,
+    /// Which of the things that the backend can do (`trend`); empty where it does only one.
+    pub operation: String,
+    /// It may be done twice rather than not at all.
+    pub resend_if_unknown: bool,
     /// Limit of one attempt.
     pub timeout: Duration,
     /// What happens after a transient error.
@@ -43,11 +37,13 @@ pub struct RetryPlan {
     pub backoff: Duration,
     /// Part of the wait, 0 to 1, by which it is spread to either side.
     pub jitter: f64,
+    /// Words of which one must be in the text of the error; empty takes every transient error.
+    pub retry_on: Vec<String>,
 }
 
 impl Default for RetryPlan {
     fn default() -> Self {
-        Self { attempts: 1, backoff: Duration::from_secs(5), jitter: 0.0 }
+        Self { attempts: 1, backoff: Duration::from_secs(5), jitter: 0.0, retry_on: Vec::new() }
     }
 }
 
@@ -75,4 +71,57 @@ pub trait Plan {
     /// # Errors
     /// The text says which template and why.
     fn render(&self, step: &str, context: &RunContext) -> Result<Value, String>;
+}
+
+impl Plan for Rule {
+    fn steps(&self) -> Vec<StepPlan> {
+        let steps = self.workflow.iter().flat_map(|w| &w.steps);
+        let plan = |step: &crate::rules::Step| StepPlan {
+            name: step.name.clone(),
+            needs: step.needs.clone(),
+            backend: step.backend.clone(),
+            operation: step.analysis.clone(),
+            resend_if_unknown: step.resend_if_unknown,
+            timeout: step.timeout,
+            retry: RetryPlan {
+                attempts: step.retry.attempts,
+                backoff: step.retry.backoff,
+                jitter: step.retry.jitter,
+                retry_on: step.retry.retry_on.clone(),
+            },
+        };
+        steps.map(plan).collect()
+    }
+
+    fn run_timeout(&self) -> Duration {
+        self.workflow.as_ref().map_or(Duration::ZERO, |w| w.run_timeout)
+    }
+
+    fn when(&self, step: &str, context: &RunContext) -> When {
+        match self.step_when(step, context) {
+            Tri::True => When::True,
+            Tri::False => When::False,
+            Tri::Unknown(why) => When::Unknown(why),
+        }
+    }
+
+    fn render(&self, step: &str, context: &RunContext) -> Result<Value, String> {
+        Rule::render(self, step, context).map_err(|e| e.to_string())
+    }
+}
+
+impl From<&RunRequest> for RunHeader {
+    fn from(request: &RunRequest) -> Self {
+        Self {
+            id: request.run_id.clone(),
+            rule: request.rule.name.clone(),
+            revision: request.rule.revision.clone(),
+            definition: request.rule.definition.clone(),
+            key: request.key.clone(),
+            occurrence: request.occurrence.clone(),
+            at: request.at,
+            start_before: request.at + request.rule.trigger.max_event_age,
+            parent: None,
+        }
+    }
 }

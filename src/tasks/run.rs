@@ -36,7 +36,10 @@ use super::plan::{Plan, RunContext, StepPlan};
 use super::state::{Edge, TaskState, run_after, step_after};
 
 mod advance;
+mod plot;
 mod retry;
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// How long steps that were told to stop are awaited before the run ends without them. Longer than the driver's own
 /// limit: this one matters only if the driver is broken.
@@ -103,7 +106,7 @@ pub struct StepRun {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
     /// Plot for the report.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "plot::or_none", skip_serializing_if = "Option::is_none")]
     pub plot: Option<super::analysis::Plot>,
     /// Why it did not succeed, or did not at the last attempt.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -289,6 +292,11 @@ impl Run {
     /// The step of that name.
     pub fn step_named(&self, name: &str) -> Option<&StepRun> {
         self.steps.iter().find(|s| s.name() == name)
+    }
+
+    /// True if the attempt whose journal key this is ([`StepId::key`]) is under way.
+    pub fn awaits(&self, key: &str) -> bool {
+        (0..self.steps.len()).any(|i| self.steps[i].dispatched && self.step_id(i).key() == key)
     }
 
     /// The earliest time at which a [`RunEvent::Tick`] changes something.
@@ -490,6 +498,7 @@ impl Run {
         }
         let again = error.class == ErrorClass::Transient
             && step.attempt < step.plan.retry.attempts
+            && retry::wanted(&step.plan.retry, &error.text)
             && self.stopping.is_none();
         if again && let Ok(state) = step_after(step.state, Edge::Retry) {
             step.state = state;
@@ -571,6 +580,8 @@ impl Run {
             id: self.step_id(i),
             rule: self.header.rule.clone(),
             backend: step.plan.backend.clone(),
+            operation: step.plan.operation.clone(),
+            resend_if_unknown: step.plan.resend_if_unknown,
             params: step.params.clone(),
             timeout: step.plan.timeout,
             start_before: self.header.start_before,

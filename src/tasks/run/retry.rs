@@ -19,6 +19,11 @@ pub(super) fn wait(retry: &RetryPlan, id: &StepId) -> Duration {
     Duration::from_secs_f64((base * spread).clamp(0.0, MAX_WAIT.as_secs_f64()))
 }
 
+/// True if `retry_on` is empty or one of its words is in the text of the error.
+pub(super) fn wanted(retry: &RetryPlan, error: &str) -> bool {
+    retry.retry_on.is_empty() || retry.retry_on.iter().any(|word| error.contains(word.as_str()))
+}
+
 /// A number from 0 to 1 that is always the same for an attempt, and as good as random between attempts.
 fn fraction(id: &StepId) -> f64 {
     let hash = Sha256::digest(id.key());
@@ -36,7 +41,8 @@ mod tests {
 
     #[test]
     fn doubles_and_stops_growing() {
-        let retry = RetryPlan { attempts: 99, backoff: Duration::from_secs(5), jitter: 0.0 };
+        let retry =
+            RetryPlan { attempts: 99, backoff: Duration::from_secs(5), jitter: 0.0, ..RetryPlan::default() };
         assert_eq!(wait(&retry, &id(1)), Duration::from_secs(5));
         assert_eq!(wait(&retry, &id(3)), Duration::from_secs(20));
         assert_eq!(wait(&retry, &id(4_000_000_000)), MAX_WAIT);
@@ -44,7 +50,8 @@ mod tests {
 
     #[test]
     fn spreads_within_its_bounds_and_repeats() {
-        let retry = RetryPlan { attempts: 99, backoff: Duration::from_secs(10), jitter: 0.5 };
+        let retry =
+            RetryPlan { attempts: 99, backoff: Duration::from_secs(10), jitter: 0.5, ..RetryPlan::default() };
         let mut seen = Vec::new();
         for run in 0..100 {
             let id = StepId { run_id: format!("{run:016x}"), step: "isr".into(), attempt: 1 };

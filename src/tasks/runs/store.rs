@@ -75,7 +75,8 @@ impl Runs {
                 .get(&id)
                 .is_some_and(|r| r.state == TaskState::Pending && r.header.start_before.0 < now.0);
             let event = if waits_too_long {
-                let reason = "it had not begun before the restart, and its trigger is older than max_event_age";
+                let reason =
+                    "it had not begun before the restart, and its trigger is older than max_event_age";
                 RunEvent::Cancel { reason: reason.to_owned() }
             } else {
                 RunEvent::Resume
@@ -104,14 +105,9 @@ impl Runs {
     /// Deletes the records of attempts that are not under way any more (a crash came between two writes).
     fn drop_stray_commands(&mut self, entries: &BTreeMap<String, Value>) {
         for (key, _) in entries.range(COMMAND.to_owned()..).take_while(|(key, _)| key.starts_with(COMMAND)) {
-            let mut parts = key[COMMAND.len()..].splitn(2, '/');
-            let run = parts.next().and_then(|id| self.going.get(id));
-            let wanted = |going: &Going| {
-                going.run.steps.iter().any(|s| {
-                    s.dispatched && parts.next() == Some(format!("{}/{}", s.name(), s.attempt).as_str())
-                })
-            };
-            if !run.is_some_and(wanted) {
+            let id = key[COMMAND.len()..].split('/').next().unwrap_or_default();
+            let wanted = self.going.get(id).is_some_and(|going| going.run.awaits(key));
+            if !wanted {
                 self.forgotten.insert(key.clone());
             }
         }
