@@ -49,7 +49,7 @@ pub struct Field {
     pub name: String,
     /// `IDL_Type`.
     pub sal_type: SalType,
-    /// Number of elements; 1 is a scalar.
+    /// Number of elements; 1 is a scalar, 0 an array whose length the schema does not say (registered schemas only).
     pub count: usize,
     /// Unit as written in the XML, `unitless` if none.
     pub units: String,
@@ -59,6 +59,18 @@ pub struct Field {
     pub nullable: bool,
 }
 
+impl Field {
+    /// True for `salIndex` and the `private_` fields, which SAL itself fills in.
+    pub fn is_private(&self) -> bool {
+        self.name == "salIndex" || self.name.starts_with("private_")
+    }
+
+    /// True if the field holds several elements.
+    pub fn is_array(&self) -> bool {
+        self.count != 1
+    }
+}
+
 /// A named set of integer constants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enumeration {
@@ -66,6 +78,21 @@ pub struct Enumeration {
     pub name: String,
     /// Its items in file order.
     pub items: Vec<EnumItem>,
+}
+
+impl Enumeration {
+    /// The value of that item. Upper and lower case and `_` do not matter: the XML has `ConfigureFailed` where clients
+    /// write `CONFIGURE_FAILED`.
+    pub fn value(&self, item: &str) -> Option<i64> {
+        let plain = |name: &str| name.replace('_', "").to_lowercase();
+        let exact = self.items.iter().find(|i| i.name == item);
+        exact.or_else(|| self.items.iter().find(|i| plain(&i.name) == plain(item))).map(|i| i.value)
+    }
+
+    /// The item of that value.
+    pub fn name_of(&self, value: i64) -> Option<&str> {
+        self.items.iter().find(|i| i.value == value).map(|i| i.name.as_str())
+    }
 }
 
 /// One constant of an [`Enumeration`].
@@ -117,6 +144,11 @@ impl Topic {
             .unwrap_or(&self.sal_name)
     }
 
+    /// Fields without the private ones and `salIndex`: what the XML defines.
+    pub fn own_fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|f| !f.is_private())
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)
@@ -128,6 +160,8 @@ impl Topic {
 pub struct Component {
     /// Name, e.g. `Catcher`.
     pub name: String,
+    /// What the component is, from `SALSubsystems.xml`.
+    pub description: String,
     /// True if instances are told apart by a `salIndex` field.
     pub indexed: bool,
     /// `IndexEnumeration` as written: `no`, `any`, or names with values.
@@ -136,7 +170,7 @@ pub struct Component {
     pub added_generics: Vec<String>,
     /// All topics in definition order, `ackcmd` last.
     pub topics: Vec<Arc<Topic>>,
-    /// Set-level enumerations.
+    /// Set-level enumerations, and `SummaryState` if the component has one.
     pub enums: Vec<Enumeration>,
 }
 
@@ -144,5 +178,15 @@ impl Component {
     /// The topic of that SAL name (`logevent_x`) or attribute name (`evt_x`).
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.iter().find(|t| t.sal_name == name || t.attr_name() == name)
+    }
+
+    /// The topics of one kind, in definition order.
+    pub fn topics_of(&self, kind: TopicKind) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.iter().filter(move |t| t.kind == kind)
+    }
+
+    /// The enumeration of that name.
+    pub fn enumeration(&self, name: &str) -> Option<&Enumeration> {
+        self.enums.iter().find(|e| e.name == name)
     }
 }
