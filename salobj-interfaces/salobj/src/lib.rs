@@ -4,6 +4,7 @@ pub mod registry;
 pub mod tai;
 pub mod transport;
 pub mod value;
+pub mod wire;
 
 pub use tai::{Clock, Tai};
 pub use value::Value;

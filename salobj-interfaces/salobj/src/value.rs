@@ -25,3 +25,20 @@ pub enum Value {
     /// Array of string (never in SAL, possible in other Avro topics).
     Texts(Arc<[Arc<str>]>),
 }
+
+impl Value {
+    /// What it is, in words for messages.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Int(_) => "an integer",
+            Value::Double(_) => "a floating point number",
+            Value::Text(_) => "a text",
+            Value::Bools(_) => "an array of booleans",
+            Value::Ints(_) => "an array of integers",
+            Value::Doubles(_) => "an array of floating point numbers",
+            Value::Texts(_) => "an array of texts",
+        }
+    }
+}
