@@ -12,6 +12,9 @@ use crate::error::IdlError;
 /// folder of ts_xml, the root of its checkout (which is what `TS_XML_DIR` holds where EUPS sets it).
 const SUBSYSTEM_FOLDERS: [&str; 3] = ["", "sal_interfaces", "python/lsst/ts/xml/data/sal_interfaces"];
 
+/// Name of a file for messages, and its content.
+type Shown = (String, Cow<'static, [u8]>);
+
 /// A readable set of definition files.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -61,11 +64,7 @@ impl Source {
     }
 
     /// A file of a component, with its name for messages.
-    pub(crate) fn interface_file(
-        &self,
-        component: &str,
-        file: &str,
-    ) -> Result<Option<(String, Cow<'static, [u8]>)>, IdlError> {
+    pub(crate) fn interface_file(&self, component: &str, file: &str) -> Result<Option<Shown>, IdlError> {
         let path = format!("{component}/{file}");
         Ok(self.file(&path)?.map(|text| (self.shown(&path), text)))
     }
