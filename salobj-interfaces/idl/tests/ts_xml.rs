@@ -54,7 +54,6 @@ fn the_list_is_whole() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the count is the result")]
 fn every_topic_of_ts_xml_is_equal() {
     let Some(library) = ts_xml() else { return };
     let official = official();
