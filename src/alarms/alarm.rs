@@ -29,6 +29,7 @@
 //!    request back;
 //! 5. the owner lets no deadline fire while the CSC is not enabled ([`super::Book::freeze`]);
 //! 6. [`Alarm::reset`] keeps the identifier of an open incident until it was closed ([`Alarm::incident_to_close`]);
+//!
 //! and a mute of endless or undefined duration is refused.
 //!
 //! Invariants, after every operation (property tests: `tests/properties.rs`):
@@ -50,6 +51,9 @@ use super::severity::Severity;
 
 /// Who acknowledged, if nobody did but time.
 pub const AUTOMATIC: &str = "automatic";
+
+/// How `escalated_id` begins if the incident could not be opened.
+pub const FAILED: &str = "Failed";
 
 /// One alarm without its name: what is configured, and its state.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -242,12 +246,12 @@ impl Alarm {
             s.reason.clear();
             s.acknowledged = false;
             s.acknowledged_by.clear();
-            s.do_escalate = false;
             s.max_severity = Severity::None;
             s.timestamp_acknowledged = Some(now);
             s.timestamp_max_severity = Some(now);
             s.timestamp_auto_acknowledge = None;
             s.timestamp_auto_unacknowledge = None;
+            self.withdraw_escalation();
         } else if s.timestamp_auto_acknowledge.is_none() && !self.config.auto_acknowledge.is_zero() {
             s.timestamp_auto_acknowledge = Some(now + self.config.auto_acknowledge);
         }
@@ -287,7 +291,7 @@ impl Alarm {
         let s = &mut self.state;
         s.timestamp_auto_acknowledge = None;
         s.timestamp_auto_unacknowledge = None;
-        s.do_escalate = false;
+        self.withdraw_escalation();
         self.cancel_escalate();
         if self.nominal() {
             return Ok(Outcome::NOTHING);
@@ -386,6 +390,7 @@ impl Alarm {
     /// Back to the initial state, silently; mutes are lost too. Only the identifier of an open incident stays, until
     /// it was closed.
     pub fn reset(&mut self) {
+        self.withdraw_escalation();
         let escalated_id = std::mem::take(&mut self.state.escalated_id);
         self.state = AlarmState { escalated_id, ..AlarmState::default() };
     }
@@ -436,7 +441,7 @@ impl Alarm {
         }
         if self.config.escalate.is_none() {
             self.cancel_escalate();
-            self.state.do_escalate = false;
+            self.withdraw_escalation();
         }
         before.0 != self.escalate_to() || before.1 != self.state
     }
@@ -456,6 +461,14 @@ impl Alarm {
     fn cancel_escalate(&mut self) {
         self.state.timestamp_escalate = None;
         self.state.escalate_armed = false;
+    }
+
+    /// Nobody needs to be called any more. An incident that could not be opened has no identifier to keep.
+    fn withdraw_escalation(&mut self) {
+        self.state.do_escalate = false;
+        if self.state.escalated_id.starts_with(FAILED) {
+            self.state.escalated_id.clear();
+        }
     }
 
     fn cancel_unmute(&mut self) {

@@ -24,8 +24,14 @@ pub use file::{FileJournal, OpenError, Recovered};
 pub struct Record {
     /// Which piece of state; see the module's documentation.
     pub key: String,
-    /// The whole new value; `None` deletes the key.
+    /// The whole new value, which may be JSON's null; `None` deletes the key.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub value: Option<Value>,
+}
+
+/// A value that is there, null too.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 impl Record {

@@ -87,7 +87,7 @@ fn deadlines_fire_in_the_order_of_their_times() {
     }
     assert_eq!(book.next_deadline(), Some(at(12.0)));
     assert!(book.tick(at(11.9)).is_empty());
-    let fired: Vec<_> = book.tick(at(100.0)).into_iter().map(|(name, timer)| (name, timer)).collect();
+    let fired = book.tick(at(100.0));
     assert_eq!(fired, ["C", "A", "B"].map(|name| (name.to_owned(), Timer::Escalate)));
     assert_eq!(book.next_deadline(), None);
 }
@@ -99,7 +99,7 @@ fn an_operation_is_saved_also_if_it_is_not_published() {
     set(&mut book, "A", Severity::Warning, "hot", 0.0);
     book.acknowledge("A", Severity::Warning, "eve", at(1.0)).unwrap();
     assert_eq!(book.take_unsaved().len(), 1);
-    let _ = book.take_changed();
+    drop(book.take_changed());
     // Acknowledged again: the deadline moves, silently as with the Watcher.
     book.acknowledge("A", Severity::Warning, "eve", at(2.0)).unwrap();
     assert!(book.take_changed().is_empty());
@@ -156,7 +156,7 @@ fn removal_ends_with_a_nominal_event_frozen_or_not() {
         let mut book = book(&["A"]);
         set(&mut book, "A", Severity::Critical, "hot", 0.0);
         book.mute("A", 5.0, Severity::Critical, "joe", at(1.0)).unwrap();
-        let _ = book.take_changed();
+        drop(book.take_changed());
         if frozen {
             book.freeze();
         }
@@ -173,7 +173,7 @@ fn removal_ends_with_a_nominal_event_frozen_or_not() {
 fn a_new_revision_keeps_the_state_and_is_told() {
     let mut book = book(&["A"]);
     set(&mut book, "A", Severity::Warning, "hot", 0.0);
-    let _ = book.take_changed();
+    drop(book.take_changed());
     book.ensure("A", "A", "0123456789abcdef", &all_delays());
     assert!(book.take_changed().is_empty(), "nothing is different");
     book.ensure("A", "A", "new", &AlarmConfig::default());

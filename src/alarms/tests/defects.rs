@@ -117,6 +117,22 @@ fn a_reset_leaves_no_incident_open() {
     assert!(removed.snapshot.nominal() && removed.snapshot.escalated_id.is_empty());
 }
 
+/// As with the Watcher: what could not be opened is not closed, and no longer shown once nobody needs to be called.
+#[test]
+fn a_failed_escalation_is_forgotten_at_the_acknowledgement() {
+    let mut alarm = Alarm::new(all_delays());
+    alarm.set_severity(Severity::Critical, "hot", at(0.0));
+    alarm.fire(at(11.0)).unwrap();
+    assert!(alarm.set_escalated_id("Failed: Timed out waiting for SquadCast").publish);
+    alarm.set_severity(Severity::Critical, "hotter", at(12.0));
+    assert!(
+        alarm.state().escalated_id.starts_with("Failed: "),
+        "it is not tried again before an acknowledgement"
+    );
+    alarm.acknowledge(Severity::Critical, "eve", at(13.0)).unwrap();
+    assert_eq!((alarm.state().escalated_id.as_str(), alarm.incident_to_close()), ("", None));
+}
+
 /// An endless or undefined mute was accepted, and a NaN upset the timers of all alarms.
 #[test]
 fn a_mute_without_end_is_refused() {

@@ -12,7 +12,7 @@ fn book() -> Book {
         book.ensure(name, "R", "r", &all_delays());
         book.set_severity(name, Finding::new(severity, "why"), at(0.0)).unwrap();
     }
-    let _ = (book.take_changed(), book.take_unsaved());
+    drop((book.take_changed(), book.take_unsaved()));
     book
 }
 

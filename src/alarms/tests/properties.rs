@@ -218,7 +218,7 @@ proptest! {
                     restarted.import(records);
                     restarted.ensure("A", "A", "r", &config);
                     restarted.ensure("B", "B", "r", &config);
-                    let _ = restarted.take_changed();
+                    drop(restarted.take_changed());
                     book = restarted;
                 }
             }
