@@ -61,6 +61,8 @@ def main() -> int:
     if not source:
         print("SKIPPED: TS_XML_DIR is not set; it must name a checkout of ts_xml")
         return 0
+    if not pathlib.Path(source, "tests").is_dir():  # the data folder of a checkout was given
+        source = str(pathlib.Path(source).resolve().parents[4])
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder) / "ts_xml"
         shutil.copytree(source, root, ignore=shutil.ignore_patterns(".git", ".pytest_cache", "__pycache__"))

@@ -26,6 +26,8 @@ const CAMERAS: [&str; 3] = ["ATCamera", "CCCamera", "MTCamera"];
 pub struct Library {
     source: Source,
     subsystems: BTreeMap<String, Subsystem>,
+    /// Components whose files are the compiled-in ones although `source` is a folder.
+    compiled_in: Vec<String>,
     generics: Generics,
     read: Mutex<BTreeMap<String, Arc<Component>>>,
 }
@@ -44,6 +46,25 @@ impl Library {
     /// No `SALSubsystems.xml` there, or it or `SALGenerics.xml` is wrong (all faults of both). Components are read later.
     pub fn from_dir(path: impl AsRef<Path>) -> Result<Self, IdlError> {
         Self::open(Source::dir(path.as_ref())?)
+    }
+
+    /// Adds a component from the compiled-in definitions if the folder does not have it; its generic topics are those of
+    /// the folder. So the Catcher runs on a release of ts_xml that does not have it yet.
+    ///
+    /// # Errors
+    /// [`IdlError::UnknownComponent`] if neither has it.
+    pub fn with_compiled_in(mut self, name: &str) -> Result<Self, IdlError> {
+        if self.contains(name) {
+            return Ok(self);
+        }
+        let mut own = Self::embedded();
+        let Some(subsystem) = own.subsystems.remove(name) else {
+            let suggestions = crate::suggest(name, self.names());
+            return Err(IdlError::UnknownComponent { name: name.to_owned(), suggestions });
+        };
+        self.subsystems.insert(name.to_owned(), subsystem);
+        self.compiled_in.push(name.to_owned());
+        Ok(self)
     }
 
     /// Path and text of each compiled-in file, sorted by path; for those who want to write them out.
@@ -67,7 +88,7 @@ impl Library {
         });
         match (subsystems, generics) {
             (Some(subsystems), Some(generics)) if found.is_empty() => {
-                Ok(Self { source, subsystems, generics, read: Mutex::default() })
+                Ok(Self { source, subsystems, compiled_in: Vec::new(), generics, read: Mutex::default() })
             }
             _ => Err(IdlError::Invalid { problems: found }),
         }
@@ -118,18 +139,20 @@ impl Library {
     }
 
     fn read_component(&self, subsystem: &Subsystem) -> Result<Component, IdlError> {
+        let compiled_in = Source::embedded();
+        let source = if self.compiled_in.contains(&subsystem.name) { &compiled_in } else { &self.source };
         let mut reading = Reading { subsystem, topics: Vec::new(), enums: Vec::new(), found: Vec::new() };
-        reading.add_generics(&self.generics, &self.source.shown("SALSubsystems.xml"));
+        reading.add_generics(&self.generics, &source.shown("SALSubsystems.xml"));
         for suffix in ["Commands", "Events", "Telemetry"] {
             let (component, file) = (&subsystem.name, format!("{}_{suffix}.xml", subsystem.name));
-            let Some((shown, text)) = self.source.interface_file(component, &file)? else { continue };
+            let Some((shown, text)) = source.interface_file(component, &file)? else { continue };
             match xml::parse(&shown, &text) {
                 Ok(root) => reading.add_set(&root, &shown, suffix),
                 Err(problem) => reading.found.push(problem),
             }
         }
         if CAMERAS.contains(&subsystem.name.as_str()) {
-            for (stem, shown, text) in self.source.avsc_files(&subsystem.name)? {
+            for (stem, shown, text) in source.avsc_files(&subsystem.name)? {
                 reading.add_camera_topic(&stem, &shown, &text);
             }
         }

@@ -9,6 +9,9 @@ use quick_xml::events::{BytesStart, Event};
 
 use crate::error::Problem;
 
+/// Deeper nesting is no interface definition, and would cost stack.
+const MAX_DEPTH: usize = 32;
+
 /// One element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Element {
@@ -115,6 +118,9 @@ impl Builder {
         if self.stack.is_empty() && self.root.is_some() {
             return Err("a second root element".to_owned());
         }
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(format!("elements nested more than {MAX_DEPTH} deep"));
+        }
         for attribute in start.attributes() {
             attribute.map_err(|e| format!("bad attribute: {e}"))?;
         }
@@ -180,6 +186,12 @@ mod tests {
         let tree = parse("t.xml", b"<?xml version=\"1.0\"?>\n<a>\n  <b/>\n  <!-- x\n y -->\n  <c>\n</c></a>")
             .expect("well-formed");
         assert_eq!((tree.line, tree.children[0].line, tree.children[1].line), (2, 3, 6));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let problem = parse("t.xml", "<a>".repeat(100_000).as_bytes()).expect_err("too deep");
+        assert!(problem.message.contains("nested more than 32"), "{problem}");
     }
 
     #[test]

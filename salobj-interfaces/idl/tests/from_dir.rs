@@ -141,3 +141,24 @@ fn faults_of_the_list_itself() {
         assert!(problem.ends_with(end), "{problem}");
     }
 }
+
+/// The Catcher runs on a ts_xml that does not have it: own topics compiled in, generic ones of the folder.
+#[test]
+fn the_catcher_joins_a_folder_without_it() {
+    let dir = folder(&subsystem("A", "no", "logevent_extra"), &[]);
+    let error =
+        Library::from_dir(dir.path()).expect("valid").with_compiled_in("Catchet").expect_err("nobody has it");
+    assert!(matches!(error, IdlError::UnknownComponent { .. }), "{error}");
+    let generics = r"<SALObjects><SALEventSet>
+        <SALEvent><EFDB_Topic>SALGeneric_logevent_heartbeat</EFDB_Topic><Description>theirs</Description><Category>mandatory</Category></SALEvent>
+        <SALEvent><EFDB_Topic>SALGeneric_logevent_summaryState</EFDB_Topic><Category>csc</Category></SALEvent>
+        <SALEvent><EFDB_Topic>SALGeneric_logevent_configurationApplied</EFDB_Topic><Category>configurable</Category></SALEvent>
+        <SALEvent><EFDB_Topic>SALGeneric_logevent_largeFileObjectAvailable</EFDB_Topic></SALEvent></SALEventSet></SALObjects>";
+    fs::write(dir.path().join("SALGenerics.xml"), generics).expect("written");
+    let library =
+        Library::from_dir(dir.path()).expect("valid").with_compiled_in("Catcher").expect("we have it");
+    assert_eq!(library.names().collect::<Vec<_>>(), ["A", "Catcher"]);
+    let catcher = library.component("Catcher").expect("valid");
+    assert_eq!(catcher.topic("evt_heartbeat").expect("generic").description, "theirs");
+    assert!(catcher.topic("evt_alarm").is_some() && catcher.topic("tel_statistics").is_some());
+}
