@@ -144,7 +144,11 @@ fn source_files_are_short_and_say_what_they_are_for() {
         let count = file.text.lines().count();
         let excused = file.text.lines().any(|line| line.starts_with("//! Long because"));
         if count > MAX_LINES && !excused {
-            breaches.add(&file, count, &format!("{count} lines, {MAX_LINES} are allowed without `//! Long because ...`"));
+            breaches.add(
+                &file,
+                count,
+                &format!("{count} lines, {MAX_LINES} are allowed without `//! Long because ...`"),
+            );
         }
         if !file.text.starts_with("//!") && !file.text.starts_with("#![") {
             breaches.add(&file, 1, "does not begin with `//!`, saying what the file is for");
