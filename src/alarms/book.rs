@@ -12,63 +12,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use salobj::Tai;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::alarm::{Alarm, AlarmState, Timer};
+use super::alarm::{Alarm, Timer};
 use super::config::AlarmConfig;
+use super::entry::{AlarmRecord, Entry, Finding};
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
-
-/// What a rule found out about its alarm.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Why; ignored for severity none.
-    pub reason: String,
-    /// Run that found it, if a run did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<String>,
-    /// Report of that run, if there is one already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report_url: Option<String>,
-}
-
-impl Finding {
-    /// A finding that no run is behind.
-    pub fn new(severity: Severity, reason: impl Into<String>) -> Finding {
-        Finding { severity, reason: reason.into(), task_id: None, report_url: None }
-    }
-
-    fn says_as(&self, other: &Finding) -> bool {
-        self.severity == other.severity && (self.severity == Severity::None || self.reason == other.reason)
-    }
-}
-
-/// One alarm as it is saved: enough to go on without its rule. Deadlines are absolute.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AlarmRecord {
-    /// Rule that owns the alarm.
-    pub rule: String,
-    /// Revision of that rule.
-    pub revision: String,
-    /// Delays and options.
-    pub config: AlarmConfig,
-    /// State.
-    pub state: AlarmState,
-    /// Last run that set the severity.
-    #[serde(default)]
-    pub task_id: String,
-    /// Report of that run.
-    #[serde(default)]
-    pub report_url: String,
-    /// Last finding that took effect.
-    #[serde(default)]
-    pub last: Option<Finding>,
-    /// Finding that waits for the book to thaw.
-    #[serde(default)]
-    pub held: Option<Finding>,
-}
 
 /// How many alarms there are of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -112,18 +62,6 @@ pub struct Book {
     unsaved: BTreeSet<Arc<str>>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) name: Arc<str>,
-    pub(super) alarm: Alarm,
-    rule: String,
-    revision: String,
-    task_id: String,
-    report_url: String,
-    last: Option<Finding>,
-    held: Option<Finding>,
-}
-
 impl Book {
     /// An empty book that is not frozen.
     pub fn new() -> Book {
@@ -134,16 +72,7 @@ impl Book {
     /// configuration; its state stays. A new alarm, and one that now looks different, is published.
     pub fn ensure(&mut self, name: &str, rule: &str, revision: &str, config: &AlarmConfig) {
         let Some(&id) = self.ids.get(name) else {
-            let entry = Entry {
-                name: name.into(),
-                alarm: Alarm::new(config.clone()),
-                rule: rule.to_owned(),
-                revision: revision.to_owned(),
-                task_id: String::new(),
-                report_url: String::new(),
-                last: None,
-                held: None,
-            };
+            let entry = Entry::new(name, rule, revision, config);
             self.publish(entry.snapshot());
             self.insert(entry);
             return;
@@ -407,80 +336,6 @@ impl Book {
 
     pub(super) fn entry(&self, id: u64) -> &Entry {
         self.entries.get(&id).expect("every id leads to an entry")
-    }
-}
-
-impl Entry {
-    fn take_up(&mut self, finding: Finding, now: Tai) -> (bool, bool) {
-        let known = self.last.as_ref().is_some_and(|last| last.says_as(&finding));
-        let mut updated = false;
-        let mut publish = false;
-        if !known {
-            let outcome = self.alarm.set_severity(finding.severity, &finding.reason, now);
-            (updated, publish) = (outcome.updated, outcome.publish);
-        }
-        if let Some(task_id) = finding.task_id.as_ref().filter(|_| updated || !self.alarm.nominal()) {
-            let report_url = finding.report_url.as_deref().unwrap_or_default();
-            publish |= self.task_id != *task_id || self.report_url != report_url;
-            task_id.clone_into(&mut self.task_id);
-            report_url.clone_into(&mut self.report_url);
-        }
-        self.last = Some(finding);
-        (publish, updated)
-    }
-
-    fn snapshot(&self) -> AlarmSnapshot {
-        let s = self.alarm.state();
-        let stamp = |at: Option<Tai>| at.map_or(0.0, |at| at.0);
-        AlarmSnapshot {
-            alarm_name: self.name.to_string(),
-            severity: s.severity,
-            reason: s.reason.clone(),
-            max_severity: s.max_severity,
-            acknowledged: s.acknowledged,
-            acknowledged_by: s.acknowledged_by.clone(),
-            escalated_id: s.escalated_id.clone(),
-            escalate_to: self.alarm.escalate_to().to_owned(),
-            muted_severity: s.muted_severity,
-            muted_by: s.muted_by.clone(),
-            timestamp_severity_oldest: stamp(s.timestamp_severity_oldest),
-            timestamp_severity_newest: 0.0,
-            timestamp_max_severity: stamp(s.timestamp_max_severity),
-            timestamp_acknowledged: stamp(s.timestamp_acknowledged),
-            timestamp_auto_acknowledge: stamp(s.timestamp_auto_acknowledge),
-            timestamp_auto_unacknowledge: stamp(s.timestamp_auto_unacknowledge),
-            timestamp_escalate: stamp(s.timestamp_escalate),
-            timestamp_unmute: stamp(s.timestamp_unmute),
-            task_id: self.task_id.clone(),
-            report_url: self.report_url.clone(),
-            rule_revision: self.revision.clone(),
-        }
-    }
-
-    fn record(&self) -> AlarmRecord {
-        AlarmRecord {
-            rule: self.rule.clone(),
-            revision: self.revision.clone(),
-            config: self.alarm.config().clone(),
-            state: self.alarm.state().clone(),
-            task_id: self.task_id.clone(),
-            report_url: self.report_url.clone(),
-            last: self.last.clone(),
-            held: self.held.clone(),
-        }
-    }
-
-    fn from_record(name: &str, record: AlarmRecord) -> Entry {
-        Entry {
-            name: name.into(),
-            alarm: Alarm::from_state(record.config, record.state),
-            rule: record.rule,
-            revision: record.revision,
-            task_id: record.task_id,
-            report_url: record.report_url,
-            last: record.last,
-            held: record.held,
-        }
     }
 }
 

@@ -15,6 +15,7 @@
 pub mod alarm;
 pub mod book;
 pub mod config;
+mod entry;
 mod operators;
 pub mod severity;
 pub mod snapshot;
@@ -22,8 +23,9 @@ pub mod snapshot;
 mod tests;
 
 pub use alarm::{Alarm, AlarmState, Outcome, Refusal, Timer};
-pub use book::{AlarmRecord, Book, Counts, Finding, Removed, UnknownAlarm};
+pub use book::{Book, Counts, Removed, UnknownAlarm};
 pub use config::{AlarmConfig, Escalate, EscalateError};
+pub use entry::{AlarmRecord, Finding};
 pub use operators::Refused;
 pub use severity::{NoSeverity, Severity};
 pub use snapshot::AlarmSnapshot;

@@ -9,7 +9,8 @@
 //!
 //! The checksum covers everything after it but the line's end. JSON has no bare line ends, so the text of a value can
 //! never be taken for a frame. What cannot be read is the *torn tail* of an append that a crash cut short if no whole
-//! frame follows, and *damage* if one does.
+//! frame follows, and *damage* if one does. (So a last frame that rotted on disk counts as torn; nothing in the file
+//! could tell the two apart.)
 
 use serde_json::Value;
 

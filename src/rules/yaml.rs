@@ -171,7 +171,9 @@ impl Node {
         match &self.value {
             Yaml::Text(v) => Some(v.clone()),
             Yaml::Bool(v) => Some(v.to_string()),
-            Yaml::Int(_) | Yaml::Float(_) => source.get(self.span.0..self.span.0 + self.span.1).map(str::to_owned),
+            Yaml::Int(_) | Yaml::Float(_) => {
+                source.get(self.span.0..self.span.0 + self.span.1).map(str::to_owned)
+            }
             Yaml::Null | Yaml::List(_) | Yaml::Map(_) => None,
         }
     }
@@ -243,7 +245,11 @@ pub(crate) struct Fields<'n, 'p> {
 
 impl<'n, 'p> Fields<'n, 'p> {
     /// Begins to read `node`, which is said to be `what` ("an input") in messages.
-    pub(crate) fn of(node: &'n Node, what: &'static str, problems: &'p Problems<'p>) -> Option<Fields<'n, 'p>> {
+    pub(crate) fn of(
+        node: &'n Node,
+        what: &'static str,
+        problems: &'p Problems<'p>,
+    ) -> Option<Fields<'n, 'p>> {
         let Yaml::Map(entries) = &node.value else {
             problems.add(node.span, format!("{what} must be a mapping, this is {}", node.kind()));
             return None;
