@@ -1,1 +1,86 @@
-//! What a site configures, loading, diagnosis.
+//! What a site configures: the types are the manual, `config_schema/Catcher.yaml` is generated from them.
+//!
+//! Layers (`_init.yaml`, `_<site>.yaml`, an override) are merged by `salobj` before they come here. What instances
+//! share lies at the top level; `instances` holds what one index has of its own (lists are replaced by the merge).
+
+mod check;
+mod schema;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::outputs::efd::EfdConfig;
+
+pub use check::{ConfigProblems, load};
+pub use schema::schema_yaml;
+
+/// Configuration of the Catcher CSC, all instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Catcher v1")]
+pub struct CatcherConfig {
+    /// One entry for each SAL index of the site; the CSC takes the one whose `sal_index` is its own.
+    pub instances: Vec<Instance>,
+    /// After so many seconds a stale alarm (severity back at NONE, not acknowledged) is acknowledged by itself. 0: never.
+    #[schemars(range(min = 0.0))]
+    pub auto_acknowledge_delay_s: f64,
+    /// After so many seconds an acknowledged alarm that is still active is unacknowledged. 0: never.
+    #[schemars(range(min = 0.0))]
+    pub auto_unacknowledge_delay_s: f64,
+    /// Commands that rules may send to other components. What is not listed is refused.
+    pub allowed_commands: Vec<AllowedCommand>,
+    /// The EFD: history for rules, and where results are written. Without it, rules that need history get none.
+    #[serde(default)]
+    pub efd: Option<EfdConfig>,
+    /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
+    #[serde(default)]
+    pub report_url: String,
+    /// How many steps of one backend may be under way at once; a backend that is not named has 8.
+    #[serde(default)]
+    pub max_concurrent_steps: BTreeMap<String, usize>,
+}
+
+/// What one index has of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// SAL index, from 1.
+    #[schemars(range(min = 1))]
+    pub sal_index: i32,
+    /// Rule files: globs (`*`, `?`) relative to the sub-folder `rules/` of the configuration.
+    pub rules: Vec<String>,
+    /// Names of rules that are not loaded although a file holds them.
+    #[serde(default)]
+    pub disabled_rules: Vec<String>,
+}
+
+/// Commands of one component that rules may send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowedCommand {
+    /// SAL component, e.g. `OCPS`.
+    pub component: String,
+    /// SAL indices; empty for all.
+    #[serde(default)]
+    pub indices: Vec<i32>,
+    /// Command names without `cmd_`, e.g. `execute`.
+    pub commands: Vec<String>,
+}
+
+impl CatcherConfig {
+    /// The entry of an index.
+    pub fn instance(&self, sal_index: i32) -> Option<&Instance> {
+        self.instances.iter().find(|i| i.sal_index == sal_index)
+    }
+
+    /// True if rules may send that command.
+    pub fn allows(&self, component: &str, index: i32, command: &str) -> bool {
+        self.allowed_commands.iter().any(|a| {
+            a.component == component
+                && (a.indices.is_empty() || a.indices.contains(&index))
+                && a.commands.iter().any(|c| c == command)
+        })
+    }
+}

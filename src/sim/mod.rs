@@ -1,1 +1,3 @@
-//! Simulated peers with control handles; reached only by name.
+//! Simulated peers with control handles; reached only by name (`catcher demo`, `catcher sim`) or by tests.
+
+pub mod scenario;

@@ -1,0 +1,112 @@
+//! From the merged mapping to a checked [`CatcherConfig`]: every problem at once.
+
+use std::collections::BTreeSet;
+
+use super::CatcherConfig;
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} problem(s) in the configuration:\n{}", .0.len(), .0.join("\n"))]
+pub struct ConfigProblems(
+    /// One line each: where, what, and what to do.
+    pub Vec<String>,
+);
+
+/// Reads and checks a merged configuration for one SAL index. What the schema can say has been checked by salobj
+/// already; here the schema is applied again (a caller may come from elsewhere) and then what no schema can say.
+pub fn load(merged: &serde_json::Value, sal_index: i32) -> Result<CatcherConfig, ConfigProblems> {
+    let schema: serde_json::Value =
+        serde_saphyr::from_str(&super::schema_yaml()).expect("our own schema is valid YAML");
+    let validator = jsonschema::validator_for(&schema).expect("our own schema is a valid schema");
+    let mut problems: Vec<String> =
+        validator.iter_errors(merged).map(|e| format!("at {}: {e}", place(&e.instance_path().to_string()))).collect();
+    let parsed = if problems.is_empty() {
+        serde_json::from_value::<CatcherConfig>(merged.clone()).map_err(|e| problems.push(e.to_string())).ok()
+    } else {
+        None
+    };
+    if let Some(config) = &parsed {
+        semantic(config, sal_index, &mut problems);
+    }
+    match parsed {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(ConfigProblems(problems)),
+    }
+}
+
+fn place(path: &str) -> &str {
+    if path.is_empty() { "the top level" } else { path }
+}
+
+fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for instance in &config.instances {
+        if !seen.insert(instance.sal_index) {
+            problems.push(format!("at instances: sal_index {} stands twice; keep one entry", instance.sal_index));
+        }
+    }
+    if config.instance(sal_index).is_none() {
+        let known: Vec<_> = seen.iter().map(i32::to_string).collect();
+        problems.push(format!(
+            "at instances: no entry with sal_index {sal_index} (there are: {}); add one",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        ));
+    }
+    for (n, allowed) in config.allowed_commands.iter().enumerate() {
+        if allowed.component.contains('*') || allowed.commands.iter().any(|c| c.contains('*')) {
+            problems.push(format!("at allowed_commands[{n}]: wildcards are not allowed; name each command"));
+        }
+    }
+    for (backend, limit) in &config.max_concurrent_steps {
+        if *limit == 0 {
+            problems.push(format!("at max_concurrent_steps.{backend}: 0 would stop the backend; use at least 1"));
+        }
+    }
+    if !config.report_url.is_empty() && !config.report_url.starts_with("http") {
+        problems.push(format!("at report_url: '{}' is not an http(s) address", config.report_url));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> serde_json::Value {
+        serde_json::json!({
+            "instances": [{"sal_index": 1, "rules": ["*.yaml"]}],
+            "auto_acknowledge_delay_s": 30.0, "auto_unacknowledge_delay_s": 0.0,
+            "allowed_commands": [{"component": "OCPS", "indices": [1], "commands": ["execute", "abort_job"]}],
+        })
+    }
+
+    #[test]
+    fn a_good_one_loads_and_answers_for_its_allow_list() {
+        let config = load(&good(), 1).unwrap();
+        assert!(config.allows("OCPS", 1, "execute"));
+        assert!(!config.allows("OCPS", 2, "execute"));
+        assert!(!config.allows("MTMount", 1, "execute"));
+    }
+
+    #[test]
+    fn five_mistakes_are_told_at_once() {
+        let mut bad = good();
+        bad["instances"] = serde_json::json!([{"sal_index": 0, "rules": 3}]);
+        bad["auto_acknowledge_delay_s"] = (-1.0).into();
+        bad["auto_unacknowledge_delay_s"] = "never".into();
+        bad["colour"] = "red".into();
+        let problems = load(&bad, 1).unwrap_err().0;
+        assert!(problems.len() >= 5, "{problems:#?}");
+        for word in ["sal_index", "rules", "auto_acknowledge_delay_s", "auto_unacknowledge_delay_s", "colour"] {
+            assert!(problems.iter().any(|p| p.contains(word)), "{word} is missing in {problems:#?}");
+        }
+    }
+
+    #[test]
+    fn what_no_schema_can_say_is_told_too() {
+        let mut bad = good();
+        bad["instances"] = serde_json::json!([{"sal_index": 2, "rules": []}, {"sal_index": 2, "rules": []}]);
+        bad["report_url"] = "ftp://x".into();
+        let problems = load(&bad, 1).unwrap_err().0;
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+    }
+}
