@@ -1,1 +1,244 @@
-//! The one owner of rules, alarms and runs: `step(input, now) -> outputs`. Pure.
+//! The one owner of rules, alarms and runs: `step(input, now)` gives outputs. Pure: replay, rule tests and live running
+//! use the same code.
+//!
+//! ```text
+//!  Input ──► Core ─┬─► rules::Engine ──Effect──┐
+//!                  ├─► alarms::Book  ◄─────────┤ SetSeverity
+//!                  ├─► tasks::Runs   ◄─────────┘ StartRun     ──RunAction──► Dispatch, events
+//!                  └─► outputs: Record first (journal), then Publish, Answer, Dispatch, Report
+//! ```
+//!
+//! The caller appends all [`Output::Record`]s of one step to the journal in one go and carries the others out, in their
+//! order, only after that has succeeded.
+//!
+//! * [`command`]: what it can be told to do; `commands` does it
+//! * [`event`]: what it publishes
+//! * [`rule_table`]: which rules there are
+//! * `effects`: what follows from the engine's and the runs' decisions
+//! * `recover`: taking up what the journal kept
+
+pub mod command;
+mod commands;
+mod effects;
+pub mod event;
+mod recover;
+pub mod rule_table;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use salobj::Tai;
+
+use crate::alarms::Book;
+use crate::journal::Record;
+use crate::rules::{Engine, Rule, Sample, Subscriptions};
+use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
+use crate::tasks::runs::Runs;
+
+pub use command::{Answer, Command, Sender};
+pub use event::{Event, ResultEvent, RuleEvent, Summary, TaskEvent};
+pub use recover::Recovery;
+pub use rule_table::{Entry, Memory, Origin, RuleState, RuleTable};
+
+use crate::alarms::AlarmConfig;
+
+/// What the core is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A record that has just come.
+    Sample(&'a Sample<'a>),
+    /// A record of the past: fills, never fires.
+    History(&'a Sample<'a>),
+    /// Time went on.
+    Tick,
+    /// A command; the answer carries the same ticket.
+    Command {
+        /// To find the one who waits for the answer.
+        ticket: u64,
+        /// The command.
+        command: Command,
+    },
+    /// The driver reports on a step.
+    Report(StepReport),
+    /// The report of a run was written, or could not be.
+    ReportWritten {
+        /// The run.
+        run_id: String,
+        /// Its address, or why there is none.
+        url: Result<String, String>,
+    },
+    /// `start`: these are the configured rules.
+    Configure {
+        /// Compiled rules of the configuration.
+        rules: Vec<Arc<Rule>>,
+        /// What the site says about alarms and reports.
+        settings: Settings,
+    },
+    /// The CSC enters ENABLED.
+    Enable,
+    /// The CSC leaves ENABLED.
+    Disable,
+    /// After a restart: go on with the runs that were going.
+    Resume,
+    /// Write down the state of the rules that changed since the last time (at least every 5 s).
+    Checkpoint,
+}
+
+/// What the core wants done.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Append to the journal, before anything else of this step.
+    Record(Record),
+    /// Publish an event.
+    Publish(Event),
+    /// Answer a command.
+    Answer {
+        /// As in the command.
+        ticket: u64,
+        /// Text of the final acknowledgement, or why it failed.
+        answer: Answer,
+    },
+    /// Carry a step out.
+    Dispatch(Box<StepCall>),
+    /// Go on with a step after a restart.
+    Resume(Box<StepCall>),
+    /// Stop a step.
+    Abort {
+        /// Which.
+        id: StepId,
+        /// Why.
+        stop: Stop,
+    },
+    /// A run has ended whose rule wants a report.
+    WriteReport {
+        /// The run.
+        run_id: String,
+    },
+    /// The rules read other topics now: see [`Core::subscriptions`].
+    Resubscribe,
+    /// Something the operators' log should have: a readable sentence.
+    Warn(String),
+}
+
+/// What the site says, for all rules.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
+    /// Delays for alarms whose rule says nothing.
+    pub alarm: AlarmConfig,
+    /// Base of the addresses of reports, without a slash at the end.
+    pub report_base: String,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Core {
+    engine: Engine,
+    book: Book,
+    runs: Runs,
+    rules: RuleTable,
+    /// Rules of runs that are not final, by run: a run goes on with the revision that it began with.
+    rule_of_run: BTreeMap<String, Arc<Rule>>,
+    settings: Settings,
+    enabled: bool,
+    summary: Option<Summary>,
+    unsaved_rules: BTreeSet<String>,
+    illegal_reports: u64,
+}
+
+impl Core {
+    /// Nothing known yet, not enabled.
+    pub fn new(now: Tai) -> Self {
+        let mut book = Book::new();
+        book.freeze();
+        Self {
+            engine: Engine::new(&[], now),
+            book,
+            runs: Runs::default(),
+            rules: RuleTable::default(),
+            rule_of_run: BTreeMap::new(),
+            settings: Settings::default(),
+            enabled: false,
+            summary: None,
+            unsaved_rules: BTreeSet::new(),
+            illegal_reports: 0,
+        }
+    }
+
+    /// Takes one input; appends what is to be done to `out`.
+    pub fn step(&mut self, input: Input<'_>, now: Tai, out: &mut Vec<Output>) {
+        match input {
+            Input::Sample(sample) if self.enabled => self.engine_step(crate::rules::Input::Sample(sample), now, out),
+            Input::Sample(sample) | Input::History(sample) => {
+                self.engine_step(crate::rules::Input::History(sample), now, out);
+            }
+            Input::Tick => self.tick(now, out),
+            Input::Command { ticket, command } => {
+                let answer = self.command(command, now, out);
+                self.settle(now, out);
+                out.push(Output::Answer { ticket, answer });
+                return;
+            }
+            Input::Report(report) => self.report(report, now, out),
+            Input::ReportWritten { run_id, url } => self.report_written(&run_id, url, now, out),
+            Input::Configure { rules, settings } => self.configure(&rules, settings, now, out),
+            Input::Enable => self.enable(now, out),
+            Input::Disable => self.disable(),
+            Input::Resume => self.resume(now, out),
+            Input::Checkpoint => self.checkpoint(out),
+        }
+        self.settle(now, out);
+    }
+
+    fn tick(&mut self, now: Tai, out: &mut Vec<Output>) {
+        if self.enabled {
+            self.engine_step(crate::rules::Input::Tick, now, out);
+            self.book.tick(now);
+        }
+        self.tick_runs(now, out);
+    }
+
+    /// When the next [`Input::Tick`] is wanted.
+    pub fn next_deadline(&self) -> Option<Tai> {
+        let live = if self.enabled { self.engine.next_deadline() } else { None };
+        let all = [live, self.book.next_deadline(), self.runs.next_deadline()];
+        all.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// What has to be read from the bus.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        self.engine.subscriptions()
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &RuleTable {
+        &self.rules
+    }
+
+    /// The alarms.
+    pub fn alarms(&self) -> &Book {
+        &self.book
+    }
+
+    /// The runs.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// The rule of a run, in the revision that it began with.
+    pub fn rule_of_run(&self, run_id: &str) -> Option<&Arc<Rule>> {
+        self.rule_of_run.get(run_id)
+    }
+
+    /// Reports of the driver that fitted no run, since the process began.
+    pub fn illegal_reports(&self) -> u64 {
+        self.illegal_reports
+    }
+
+    /// Is the CSC enabled, as far as the core knows?
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+}
