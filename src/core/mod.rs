@@ -34,8 +34,9 @@ use salobj::Tai;
 
 use crate::alarms::Book;
 use crate::journal::Record;
-use crate::rules::{Engine, Rule, Sample, Subscriptions};
+use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
+use crate::tasks::run::RunAction;
 use crate::tasks::runs::Runs;
 
 pub use command::{Answer, Command, Sender};
@@ -144,8 +145,19 @@ pub struct Core {
     settings: Settings,
     enabled: bool,
     summary: Option<Summary>,
+    /// Rules whose journal entry is out of date.
     unsaved_rules: BTreeSet<String>,
-    illegal_reports: u64,
+    /// Rules whose event is to be published at the end of this step.
+    changed_rules: BTreeSet<String>,
+    /// Runs (step empty) and steps whose event is to be published at the end of this step.
+    changed_tasks: Vec<(String, String)>,
+    /// What the journal has of each rule's state.
+    saved_states: BTreeMap<String, serde_json::Value>,
+    checkpoint_due: bool,
+    /// What `recover` found to be gone on with, until [`Input::Resume`].
+    resumed: Vec<RunAction>,
+    /// Empty between steps; kept for its capacity.
+    effects: Vec<Effect>,
 }
 
 impl Core {
@@ -163,16 +175,27 @@ impl Core {
             enabled: false,
             summary: None,
             unsaved_rules: BTreeSet::new(),
-            illegal_reports: 0,
+            changed_rules: BTreeSet::new(),
+            changed_tasks: Vec::new(),
+            saved_states: BTreeMap::new(),
+            checkpoint_due: false,
+            resumed: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
     /// Takes one input; appends what is to be done to `out`.
     pub fn step(&mut self, input: Input<'_>, now: Tai, out: &mut Vec<Output>) {
         match input {
-            Input::Sample(sample) if self.enabled => self.engine_step(crate::rules::Input::Sample(sample), now, out),
+            Input::Sample(sample) if self.enabled => {
+                if !self.engine_step(RuleInput::Sample(sample), now, out) {
+                    return;
+                }
+            }
             Input::Sample(sample) | Input::History(sample) => {
-                self.engine_step(crate::rules::Input::History(sample), now, out);
+                if !self.engine_step(RuleInput::History(sample), now, out) {
+                    return;
+                }
             }
             Input::Tick => self.tick(now, out),
             Input::Command { ticket, command } => {
@@ -194,7 +217,7 @@ impl Core {
 
     fn tick(&mut self, now: Tai, out: &mut Vec<Output>) {
         if self.enabled {
-            self.engine_step(crate::rules::Input::Tick, now, out);
+            self.engine_step(RuleInput::Tick, now, out);
             self.book.tick(now);
         }
         self.tick_runs(now, out);
@@ -230,11 +253,6 @@ impl Core {
     /// The rule of a run, in the revision that it began with.
     pub fn rule_of_run(&self, run_id: &str) -> Option<&Arc<Rule>> {
         self.rule_of_run.get(run_id)
-    }
-
-    /// Reports of the driver that fitted no run, since the process began.
-    pub fn illegal_reports(&self) -> u64 {
-        self.illegal_reports
     }
 
     /// Is the CSC enabled, as far as the core knows?

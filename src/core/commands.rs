@@ -1,0 +1,183 @@
+//! Carrying out commands. The CSC has checked the summary state before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use salobj::Tai;
+use serde_json::Map;
+
+use super::{Answer, Command, Core, Event, Output, Sender, Settings};
+use crate::alarms::{AlarmConfig, Severity};
+use crate::journal::Record;
+use crate::rules::{Input as RuleInput, ManualTrigger, Rule};
+
+impl Core {
+    pub(super) fn command(&mut self, command: Command, now: Tai, out: &mut Vec<Output>) -> Answer {
+        match command {
+            Command::AddRule { rules, enabled } => Ok(self.add_rules(rules, enabled, now, out)),
+            Command::RemoveRule { rule } => self.remove_rule(&rule, now, out),
+            Command::EnableRule { rule } => self.set_enabled(&rule, true, "", now, out),
+            Command::DisableRule { rule, reason } => self.set_enabled(&rule, false, &reason, now, out),
+            Command::Trigger { rule, parameters, sender } => self.trigger(&rule, &parameters, &sender, now, out),
+            Command::CancelTask { task_id, reason } => {
+                let reason = if reason.is_empty() { "cancelled by command" } else { &reason };
+                let mut actions = Vec::new();
+                self.runs.cancel(&task_id, reason, now, &mut actions).map_err(|e| e.to_string())?;
+                self.work_off_actions(actions, now, out);
+                Ok(format!("run {task_id} is being cancelled"))
+            }
+            Command::Acknowledge { alarm, severity, user } => {
+                let severity = severity_of(severity)?;
+                self.book.acknowledge(&alarm, severity, &user, now).map_err(|e| e.to_string())
+            }
+            Command::Unacknowledge { alarm } => self.book.unacknowledge(&alarm, now).map_err(|e| e.to_string()),
+            Command::Mute { alarm, duration_s, severity, user } => {
+                let severity = severity_of(severity)?;
+                self.book.mute(&alarm, duration_s, severity, &user, now).map_err(|e| e.to_string())
+            }
+            Command::Unmute { alarm } => self.book.unmute(&alarm, now).map_err(|e| e.to_string()),
+            Command::ShowAlarms => Ok(format!("{} alarms shown", self.show_alarms(out))),
+            Command::ShowRules => Ok(format!("{} rules shown", self.show_rules(out))),
+            Command::ShowTasks => Ok(format!("{} runs shown", self.show_tasks(true, out))),
+        }
+    }
+
+    fn add_rules(&mut self, rules: Vec<Arc<Rule>>, enabled: bool, now: Tai, out: &mut Vec<Output>) -> String {
+        let mut said = Vec::new();
+        for rule in rules {
+            let verb = if self.rules.get(&rule.name).is_some() { "replaced" } else { "added" };
+            let state = if enabled { "enabled" } else { "disabled" };
+            said.push(format!("rule {} {verb}, revision {}, {state}", rule.name, rule.revision));
+            self.unsaved_rules.insert(rule.name.clone());
+            self.changed_rules.insert(rule.name.clone());
+            self.rules.add(rule, enabled);
+        }
+        self.apply_rules(now, out);
+        said.join("; ")
+    }
+
+    fn remove_rule(&mut self, name: &str, now: Tai, out: &mut Vec<Output>) -> Answer {
+        let uncovered = self.rules.remove(name)?;
+        self.unsaved_rules.insert(name.to_owned());
+        if uncovered {
+            self.changed_rules.insert(name.to_owned());
+        } else {
+            self.drop_rule(name, out);
+        }
+        self.apply_rules(now, out);
+        Ok(if uncovered {
+            format!("rule {name} removed; the configured rule of that name is in force again")
+        } else {
+            format!("rule {name} removed")
+        })
+    }
+
+    fn set_enabled(&mut self, name: &str, enabled: bool, reason: &str, now: Tai, out: &mut Vec<Output>) -> Answer {
+        let was = self.rules.get(name).is_some_and(super::Entry::is_active);
+        self.rules.set_enabled(name, enabled, reason)?;
+        self.unsaved_rules.insert(name.to_owned());
+        self.changed_rules.insert(name.to_owned());
+        self.engine_step(RuleInput::SetEnabled { rule: name, enabled }, now, out);
+        let word = if enabled { "enabled" } else { "disabled" };
+        Ok(if was == enabled { format!("rule {name} was {word} already") } else { format!("rule {name} {word}") })
+    }
+
+    fn trigger(&mut self, rule: &str, parameters: &str, sender: &Sender, now: Tai, out: &mut Vec<Output>) -> Answer {
+        self.rules.rule(rule)?;
+        let parameters: Map<String, serde_json::Value> = if parameters.trim().is_empty() {
+            Map::new()
+        } else {
+            serde_json::from_str(parameters)
+                .map_err(|e| format!("parameters: {e}; give a JSON object such as {{\"pipeline\": \"x.yaml\"}}"))?
+        };
+        let occurrence = format!("c:{}:{}:{}", sender.identity, sender.origin, sender.seq_num);
+        let mut effects = Vec::new();
+        let what = ManualTrigger { rule, occurrence: &occurrence, parameters: &parameters };
+        let id = self.engine.trigger(what, now, &mut effects).map_err(|refused| refused.to_string())?;
+        self.work_off(&mut effects, now, out);
+        Ok(id)
+    }
+
+    pub(super) fn configure(&mut self, rules: &[Arc<Rule>], settings: Settings, now: Tai, out: &mut Vec<Output>) {
+        self.settings = settings;
+        for gone in self.rules.configure(rules) {
+            self.drop_rule(&gone, out);
+        }
+        self.apply_rules(now, out);
+    }
+
+    /// A name has no rule any more: its alarms end, its event says so, its state is forgotten.
+    fn drop_rule(&mut self, name: &str, out: &mut Vec<Output>) {
+        for alarm in self.book.names_of(name) {
+            self.remove_alarm(&alarm, out);
+        }
+        self.publish_removed_rule(name, out);
+        self.rules.forget(name);
+        self.saved_states.remove(name);
+        out.push(Output::Record(Record::delete(format!("engine/{name}"))));
+        self.unsaved_rules.insert(name.to_owned());
+    }
+
+    fn remove_alarm(&mut self, alarm: &str, out: &mut Vec<Output>) {
+        if let Some(removed) = self.book.remove(alarm) {
+            out.push(Output::Publish(Event::Alarm(removed.snapshot)));
+        }
+    }
+
+    /// Brings engine and alarms in line with the rule table.
+    pub(super) fn apply_rules(&mut self, now: Tai, out: &mut Vec<Output>) {
+        let all: Vec<Arc<Rule>> = self.rules.iter().filter_map(|(_, e)| e.rule().cloned()).collect();
+        let inactive: Vec<String> =
+            self.rules.iter().filter(|(_, e)| !e.is_active()).map(|(n, _)| n.to_owned()).collect();
+        let mut effects = Vec::new();
+        self.engine.replace_rules(&all, now, &mut effects);
+        for name in &inactive {
+            self.engine.step(RuleInput::SetEnabled { rule: name, enabled: false }, now, &mut effects);
+        }
+        for rule in &all {
+            let keep: BTreeSet<&str> = rule.alarm.iter().map(|plan| plan.name.as_str()).collect();
+            for stale in self.book.names_of(&rule.name).iter().filter(|name| !keep.contains(name.as_str())) {
+                self.remove_alarm(stale, out);
+            }
+            self.ensure_alarm(rule);
+        }
+        self.work_off(&mut effects, now, out);
+        out.push(Output::Resubscribe);
+        self.checkpoint_due = true;
+    }
+
+    /// Makes the rule's alarm if it has one. A delay that the rule leaves at zero is the site's.
+    pub(super) fn ensure_alarm(&mut self, rule: &Rule) {
+        let Some(plan) = rule.alarm.as_ref().filter(|_| !rule.is_shadow()) else { return };
+        let site = &self.settings.alarm;
+        let or = |own: std::time::Duration, site: std::time::Duration| if own.is_zero() { site } else { own };
+        let config = AlarmConfig {
+            auto_acknowledge: or(plan.config.auto_acknowledge, site.auto_acknowledge),
+            auto_unacknowledge: or(plan.config.auto_unacknowledge, site.auto_unacknowledge),
+            ..plan.config.clone()
+        };
+        self.book.ensure(&plan.name, &rule.name, &rule.revision, &config);
+    }
+
+    pub(super) fn enable(&mut self, now: Tai, out: &mut Vec<Output>) {
+        self.enabled = true;
+        self.book.thaw(now);
+        let mut effects = Vec::new();
+        self.engine.reevaluate_all(now, &mut effects);
+        self.work_off(&mut effects, now, out);
+        self.settle(now, out);
+        self.show_alarms(out);
+        self.show_rules(out);
+        self.show_tasks(false, out);
+    }
+
+    pub(super) fn disable(&mut self) {
+        self.enabled = false;
+        self.book.freeze();
+        self.checkpoint_due = true;
+    }
+}
+
+fn severity_of(number: i64) -> Result<Severity, String> {
+    Severity::try_from(number).map_err(|e| e.to_string())
+}

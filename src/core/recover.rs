@@ -1,0 +1,85 @@
+//! Taking up what the journal kept, before anything else is done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use salobj::Tai;
+use serde_json::Value as Json;
+
+use super::{Core, Memory, Output};
+use crate::alarms::AlarmRecord;
+use crate::rules::Rule;
+use crate::tasks::run::RunHeader;
+use crate::tasks::runs::SharedPlan;
+
+/// What recovery needs from outside: definitions are compiled by the caller, who has the schemas.
+pub struct Recovery<'a> {
+    /// The newest value of every key of the journal.
+    pub entries: &'a BTreeMap<String, Json>,
+    /// Compiles the definition of one rule (the rule of that name in it).
+    pub compile: &'a dyn Fn(&str, &str) -> Result<Arc<Rule>, String>,
+}
+
+impl Core {
+    /// Takes back rules added at run time, what commands said about rules, alarms and runs. Nothing is published. The
+    /// problems found are returned as sentences; what is sound is taken up all the same.
+    pub fn recover(&mut self, recovery: &Recovery<'_>, now: Tai, out: &mut Vec<Output>) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, value) in with_prefix(recovery.entries, "rule/") {
+            match serde_json::from_value::<Memory>(value.clone()) {
+                Ok(memory) => {
+                    let added = memory.definition.as_ref().and_then(|text| {
+                        let compiled = (recovery.compile)(name, text);
+                        compiled.map_err(|e| problems.push(format!("rule {name}, added at run time, does not compile any more: {e}"))).ok()
+                    });
+                    self.rules.recover(name, memory, added);
+                }
+                Err(e) => problems.push(format!("journal entry rule/{name}: {e}")),
+            }
+        }
+        let mut alarms = Vec::new();
+        for (name, value) in with_prefix(recovery.entries, "alarm/") {
+            match serde_json::from_value::<AlarmRecord>(value.clone()) {
+                Ok(record) => alarms.push((name.to_owned(), record)),
+                Err(e) => problems.push(format!("journal entry alarm/{name}: {e}")),
+            }
+        }
+        self.book.import(alarms);
+        for (name, value) in with_prefix(recovery.entries, "engine/") {
+            self.saved_states.insert(name.to_owned(), value.clone());
+        }
+        let mut actions = Vec::new();
+        let rules = std::cell::RefCell::new(BTreeMap::new());
+        let plans = |header: &RunHeader| -> Option<SharedPlan> {
+            let rule = (recovery.compile)(&header.rule, &header.definition).ok()?;
+            rules.borrow_mut().insert(header.id.clone(), rule.clone());
+            Some(rule)
+        };
+        let bad = self.runs.import(recovery.entries, &plans, now, &mut actions);
+        problems.extend(bad.into_iter().map(|entry| entry.to_string()));
+        self.rule_of_run = rules.into_inner();
+        self.resumed = actions;
+        self.settle(now, out);
+        problems
+    }
+
+    /// The configured rules are there: the rules' states are taken up.
+    pub(super) fn restore_states(&mut self) {
+        for (name, state) in &self.saved_states {
+            self.engine.restore(name, state);
+        }
+    }
+
+    /// Goes on with the runs that were going when the process ended.
+    pub(super) fn resume(&mut self, now: Tai, out: &mut Vec<Output>) {
+        let actions = std::mem::take(&mut self.resumed);
+        self.work_off_actions(actions, now, out);
+    }
+}
+
+fn with_prefix<'a>(entries: &'a BTreeMap<String, Json>, prefix: &'static str) -> impl Iterator<Item = (&'a str, &'a Json)> {
+    entries
+        .range(prefix.to_owned()..)
+        .take_while(move |(key, _)| key.starts_with(prefix))
+        .map(move |(key, value)| (&key[prefix.len()..], value))
+}
