@@ -9,7 +9,7 @@ use serde_json::Map;
 use super::{Answer, Command, Core, Event, Output, Sender, Settings};
 use crate::alarms::{AlarmConfig, Severity};
 use crate::journal::Record;
-use crate::rules::{Input as RuleInput, ManualTrigger, Rule};
+use crate::rules::{Input as RuleInput, ManualTrigger, Mode, Rule};
 
 impl Core {
     pub(super) fn command(&mut self, command: Command, now: Tai, out: &mut Vec<Output>) -> Answer {
@@ -148,7 +148,7 @@ impl Core {
 
     /// Makes the rule's alarm if it has one. A delay that the rule leaves at zero is the site's.
     pub(super) fn ensure_alarm(&mut self, rule: &Rule) {
-        let Some(plan) = rule.alarm.as_ref().filter(|_| !rule.is_shadow()) else { return };
+        let Some(plan) = rule.alarm.as_ref().filter(|_| rule.mode != Mode::Shadow) else { return };
         let site = &self.settings.alarm;
         let or = |own: std::time::Duration, site: std::time::Duration| if own.is_zero() { site } else { own };
         let config = AlarmConfig {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::{Core, Event, Output, ResultEvent, TaskEvent};
 use crate::alarms::{Finding, Severity};
 use crate::journal::Record;
-use crate::rules::{Effect, Input as RuleInput, Rule, RunRequest};
+use crate::rules::{Effect, Input as RuleInput, Mode, Rule, RunRequest};
 use crate::tasks::call::StepReport;
 use crate::tasks::run::{Run, RunAction, RunHeader};
 use crate::tasks::runs::SharedPlan;
@@ -112,7 +112,7 @@ impl Core {
         if let Some(id) = &run_id {
             self.runs.judged(id, severity.into(), now, actions);
         }
-        if rule.is_shadow() {
+        if rule.mode == Mode::Shadow {
             return;
         }
         let report_url = run_id.as_ref().and_then(|id| self.runs.get(id)).map(|run| run.report_url.clone());
@@ -281,7 +281,7 @@ pub(super) fn task_event(run: &Run, step: &str) -> TaskEvent {
     let seconds = |t: Option<Tai>| t.map_or(0.0, |t| t.0);
     let Some(step) = run.step_named(step) else {
         return TaskEvent {
-            state: run.state.into(),
+            state: run.state.value(),
             timestamp_started: seconds(run.started),
             timestamp_finished: seconds(run.finished),
             error: run.error.clone(),
@@ -290,7 +290,7 @@ pub(super) fn task_event(run: &Run, step: &str) -> TaskEvent {
     };
     TaskEvent {
         step: step.name().to_owned(),
-        state: step.state.into(),
+        state: step.state.value(),
         attempt: i64::from(step.attempt),
         backend: step.plan.backend.clone(),
         backend_id: step.backend_id.clone(),

@@ -134,7 +134,6 @@ pub struct Settings {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
 pub struct Core {
     engine: Engine,
     book: Book,

@@ -97,7 +97,7 @@ impl Entry {
             Some(_) if self.quarantine.is_some() => RuleState::Failed,
             Some(_) if !self.is_active() => RuleState::Disabled,
             Some(_) if !csc_enabled => RuleState::Loaded,
-            Some(rule) if rule.is_shadow() => RuleState::Shadow,
+            Some(rule) if rule.mode == crate::rules::Mode::Shadow => RuleState::Shadow,
             Some(_) => RuleState::Enabled,
         }
     }

@@ -1,0 +1,29 @@
+//! `catcher schema`: the generated schemas on standard output.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Arguments of `catcher schema`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which schema.
+    #[arg(value_enum)]
+    which: Which,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Which {
+    /// Of the CSC's configuration.
+    Config,
+    /// Of rule files.
+    Rules,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let text = match args.which {
+        Which::Config => crate::config::schema_yaml(),
+        Which::Rules => crate::rules::schema_yaml(),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
