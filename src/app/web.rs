@@ -1,0 +1,81 @@
+//! The small web server of the process: reports by address, and whether the process is well. It can change nothing.
+
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+/// A server that is bound already, so that its address is known before it serves.
+#[derive(Debug)]
+pub struct Web {
+    listener: TcpListener,
+    reports: Arc<Path>,
+}
+
+impl Web {
+    /// Binds to `address` (port 0: any free one) and serves the files below `reports` as `/reports/...`.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn bind(address: SocketAddr, reports: PathBuf) -> Result<Self, String> {
+        let listener = TcpListener::bind(address).await.map_err(|e| format!("web server on {address}: {e}"))?;
+        Ok(Self { listener, reports: reports.into() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("a bound listener has an address")
+    }
+
+    /// Serves until dropped.
+    pub async fn run(self) -> Result<(), String> {
+        let app = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/reports/{*path}", get(report))
+            .with_state(self.reports);
+        axum::serve(self.listener, app).await.map_err(|e| format!("web server: {e}"))
+    }
+}
+
+async fn report(State(root): State<Arc<Path>>, UrlPath(path): UrlPath<String>) -> Response {
+    let relative = Path::new(&path);
+    if !relative.components().all(|c| matches!(c, Component::Normal(_))) {
+        return (StatusCode::BAD_REQUEST, "not the address of a report\n").into_response();
+    }
+    match tokio::fs::read(root.join(relative)).await {
+        Ok(page) => {
+            let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            (headers, page).into_response()
+        }
+        Err(_) => (StatusCode::NOT_FOUND, "there is no such report\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_serves_reports_and_nothing_outside_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let reports = dir.path().join("reports");
+        std::fs::create_dir_all(reports.join("20261120")).unwrap();
+        std::fs::write(reports.join("20261120/a.html"), "<p>hello").unwrap();
+        std::fs::write(dir.path().join("secret"), "x").unwrap();
+        let web = Web::bind(([127, 0, 0, 1], 0).into(), reports).await.unwrap();
+        let base = format!("http://{}", web.address());
+        let server = tokio::spawn(web.run());
+        let get = async |path: &str| reqwest::get(format!("{base}{path}")).await.unwrap();
+        assert_eq!(get("/reports/20261120/a.html").await.text().await.unwrap(), "<p>hello");
+        assert_eq!(get("/reports/none.html").await.status(), 404);
+        assert!(get("/reports/..%2fsecret").await.status().is_client_error());
+        assert_eq!(get("/healthz").await.status(), 200);
+        server.abort();
+    }
+}
