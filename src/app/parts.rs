@@ -25,7 +25,11 @@ pub struct Parts {
 
 impl Parts {
     /// Starts a part. It is to run until [`Parts::stop`]; if it ends before, [`Parts::next_end`] says so.
-    pub fn add(&mut self, name: &'static str, part: impl Future<Output = Result<(), String>> + Send + 'static) {
+    pub fn add(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         self.set.spawn(async move {
             let guarded = AssertUnwindSafe(part).catch_unwind();

@@ -24,7 +24,8 @@ impl Web {
     /// # Errors
     /// The address is taken or not ours.
     pub async fn bind(address: SocketAddr, reports: PathBuf) -> Result<Self, String> {
-        let listener = TcpListener::bind(address).await.map_err(|e| format!("web server on {address}: {e}"))?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|e| format!("web server on {address}: {e}"))?;
         Ok(Self { listener, reports: reports.into() })
     }
 
@@ -50,7 +51,10 @@ async fn report(State(root): State<Arc<Path>>, UrlPath(path): UrlPath<String>) -
     }
     match tokio::fs::read(root.join(relative)).await {
         Ok(page) => {
-            let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            let headers = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
             (headers, page).into_response()
         }
         Err(_) => (StatusCode::NOT_FOUND, "there is no such report\n").into_response(),

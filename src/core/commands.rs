@@ -18,7 +18,9 @@ impl Core {
             Command::RemoveRule { rule } => self.remove_rule(&rule, now, out),
             Command::EnableRule { rule } => self.set_enabled(&rule, true, "", now, out),
             Command::DisableRule { rule, reason } => self.set_enabled(&rule, false, &reason, now, out),
-            Command::Trigger { rule, parameters, sender } => self.trigger(&rule, &parameters, &sender, now, out),
+            Command::Trigger { rule, parameters, sender } => {
+                self.trigger(&rule, &parameters, &sender, now, out)
+            }
             Command::CancelTask { task_id, reason } => {
                 let reason = if reason.is_empty() { "cancelled by command" } else { &reason };
                 let mut actions = Vec::new();
@@ -30,7 +32,9 @@ impl Core {
                 let severity = severity_of(severity)?;
                 self.book.acknowledge(&alarm, severity, &user, now).map_err(|e| e.to_string())
             }
-            Command::Unacknowledge { alarm } => self.book.unacknowledge(&alarm, now).map_err(|e| e.to_string()),
+            Command::Unacknowledge { alarm } => {
+                self.book.unacknowledge(&alarm, now).map_err(|e| e.to_string())
+            }
             Command::Mute { alarm, duration_s, severity, user } => {
                 let severity = severity_of(severity)?;
                 self.book.mute(&alarm, duration_s, severity, &user, now).map_err(|e| e.to_string())
@@ -72,23 +76,42 @@ impl Core {
         })
     }
 
-    fn set_enabled(&mut self, name: &str, enabled: bool, reason: &str, now: Tai, out: &mut Vec<Output>) -> Answer {
+    fn set_enabled(
+        &mut self,
+        name: &str,
+        enabled: bool,
+        reason: &str,
+        now: Tai,
+        out: &mut Vec<Output>,
+    ) -> Answer {
         let was = self.rules.get(name).is_some_and(super::Entry::is_active);
         self.rules.set_enabled(name, enabled, reason)?;
         self.unsaved_rules.insert(name.to_owned());
         self.changed_rules.insert(name.to_owned());
         self.engine_step(RuleInput::SetEnabled { rule: name, enabled }, now, out);
         let word = if enabled { "enabled" } else { "disabled" };
-        Ok(if was == enabled { format!("rule {name} was {word} already") } else { format!("rule {name} {word}") })
+        Ok(if was == enabled {
+            format!("rule {name} was {word} already")
+        } else {
+            format!("rule {name} {word}")
+        })
     }
 
-    fn trigger(&mut self, rule: &str, parameters: &str, sender: &Sender, now: Tai, out: &mut Vec<Output>) -> Answer {
+    fn trigger(
+        &mut self,
+        rule: &str,
+        parameters: &str,
+        sender: &Sender,
+        now: Tai,
+        out: &mut Vec<Output>,
+    ) -> Answer {
         self.rules.rule(rule)?;
         let parameters: Map<String, serde_json::Value> = if parameters.trim().is_empty() {
             Map::new()
         } else {
-            serde_json::from_str(parameters)
-                .map_err(|e| format!("parameters: {e}; give a JSON object such as {{\"pipeline\": \"x.yaml\"}}"))?
+            serde_json::from_str(parameters).map_err(|e| {
+                format!("parameters: {e}; give a JSON object such as {{\"pipeline\": \"x.yaml\"}}")
+            })?
         };
         let occurrence = format!("c:{}:{}:{}", sender.identity, sender.origin, sender.seq_num);
         let mut effects = Vec::new();
@@ -98,7 +121,13 @@ impl Core {
         Ok(id)
     }
 
-    pub(super) fn configure(&mut self, rules: &[Arc<Rule>], settings: Settings, now: Tai, out: &mut Vec<Output>) {
+    pub(super) fn configure(
+        &mut self,
+        rules: &[Arc<Rule>],
+        settings: Settings,
+        now: Tai,
+        out: &mut Vec<Output>,
+    ) {
         self.settings = settings;
         for gone in self.rules.configure(rules) {
             self.drop_rule(&gone, out);

@@ -46,7 +46,14 @@ impl Core {
         }
     }
 
-    fn effect(&mut self, effect: Effect, now: Tai, actions: &mut Vec<RunAction>, more: &mut Vec<Effect>, out: &mut Vec<Output>) {
+    fn effect(
+        &mut self,
+        effect: Effect,
+        now: Tai,
+        actions: &mut Vec<RunAction>,
+        more: &mut Vec<Effect>,
+        out: &mut Vec<Output>,
+    ) {
         self.checkpoint_due = true;
         match effect {
             Effect::StartRun(request) => {
@@ -87,7 +94,13 @@ impl Core {
         }
     }
 
-    fn start_run(&mut self, request: RunRequest, now: Tai, actions: &mut Vec<RunAction>, more: &mut Vec<Effect>) {
+    fn start_run(
+        &mut self,
+        request: RunRequest,
+        now: Tai,
+        actions: &mut Vec<RunAction>,
+        more: &mut Vec<Effect>,
+    ) {
         let (header, plan) = header(&request);
         let id = header.id.clone();
         if self.runs.start(header, request.context, plan, now, actions) {
@@ -116,14 +129,22 @@ impl Core {
             return;
         }
         let report_url = run_id.as_ref().and_then(|id| self.runs.get(id)).map(|run| run.report_url.clone());
-        let finding = Finding { severity, reason, task_id: run_id, report_url: report_url.filter(|u| !u.is_empty()) };
+        let finding =
+            Finding { severity, reason, task_id: run_id, report_url: report_url.filter(|u| !u.is_empty()) };
         if self.book.set_severity(alarm, finding.clone(), now).is_err() {
             self.ensure_alarm(rule);
             self.book.set_severity(alarm, finding, now).expect("the alarm has just been made");
         }
     }
 
-    fn action(&mut self, action: RunAction, now: Tai, actions: &mut Vec<RunAction>, effects: &mut Vec<Effect>, out: &mut Vec<Output>) {
+    fn action(
+        &mut self,
+        action: RunAction,
+        now: Tai,
+        actions: &mut Vec<RunAction>,
+        effects: &mut Vec<Effect>,
+        out: &mut Vec<Output>,
+    ) {
         match action {
             RunAction::RunChanged { run_id } => self.changed_task(run_id, String::new()),
             RunAction::StepChanged { run_id, step } => self.changed_task(run_id, step),
@@ -134,7 +155,8 @@ impl Core {
             RunAction::Forget(_) => {}
             RunAction::StepEnded { run_id, .. } => {
                 if let Some(run) = self.runs.get(&run_id) {
-                    let input = RuleInput::StepEnded { rule: &run.header.rule, run_id: &run_id, ctx: &run.context };
+                    let input =
+                        RuleInput::StepEnded { rule: &run.header.rule, run_id: &run_id, ctx: &run.context };
                     self.engine.step(input, now, effects);
                 }
             }
@@ -156,7 +178,7 @@ impl Core {
             self.rule_of_run.remove(run_id);
             return;
         }
-        let value = rule.as_ref().and_then(|rule| rule.judged_value(&run.context)).unwrap_or(f64::NAN);
+        let value = f64::NAN;
         out.push(Output::Publish(Event::Result(ResultEvent {
             task_id: run_id.to_owned(),
             rule_name: run.header.rule.clone(),
@@ -178,7 +200,13 @@ impl Core {
         self.work_off_actions(actions, now, out);
     }
 
-    pub(super) fn report_written(&mut self, run_id: &str, url: Result<String, String>, now: Tai, out: &mut Vec<Output>) {
+    pub(super) fn report_written(
+        &mut self,
+        run_id: &str,
+        url: Result<String, String>,
+        now: Tai,
+        out: &mut Vec<Output>,
+    ) {
         let rule = self.rule_of_run.remove(run_id);
         match url {
             Ok(url) => {
@@ -191,7 +219,9 @@ impl Core {
                     out.push(Output::Warn(format!("report of run {run_id}: {unknown}")));
                 }
             }
-            Err(reason) => out.push(Output::Warn(format!("the report of run {run_id} could not be written: {reason}"))),
+            Err(reason) => {
+                out.push(Output::Warn(format!("the report of run {run_id} could not be written: {reason}")))
+            }
         }
     }
 
@@ -303,11 +333,15 @@ pub(super) fn task_event(run: &Run, step: &str) -> TaskEvent {
 }
 
 fn results(run: &Run) -> Json {
-    run.steps.iter().map(|s| (s.name().to_owned(), json!({"state": s.state.word(), "result": s.result}))).collect()
+    run.steps
+        .iter()
+        .map(|s| (s.name().to_owned(), json!({"state": s.state.word(), "result": s.result})))
+        .collect()
 }
 
 fn header(request: &RunRequest) -> (RunHeader, SharedPlan) {
-    let header = header_of(&request.run_id, &request.rule, request.key.clone(), &request.occurrence, request.at);
+    let header =
+        header_of(&request.run_id, &request.rule, request.key.clone(), &request.occurrence, request.at);
     (header, plan_of(&request.rule))
 }
 

@@ -24,8 +24,6 @@ pub mod event;
 mod recover;
 pub mod rule_table;
 mod show;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -30,7 +30,13 @@ impl Core {
                 Ok(memory) => {
                     let added = memory.definition.as_ref().and_then(|text| {
                         let compiled = (recovery.compile)(name, text);
-                        compiled.map_err(|e| problems.push(format!("rule {name}, added at run time, does not compile any more: {e}"))).ok()
+                        compiled
+                            .map_err(|e| {
+                                problems.push(format!(
+                                    "rule {name}, added at run time, does not compile any more: {e}"
+                                ))
+                            })
+                            .ok()
                     });
                     self.rules.recover(name, memory, added);
                 }
@@ -77,7 +83,10 @@ impl Core {
     }
 }
 
-fn with_prefix<'a>(entries: &'a BTreeMap<String, Json>, prefix: &'static str) -> impl Iterator<Item = (&'a str, &'a Json)> {
+fn with_prefix<'a>(
+    entries: &'a BTreeMap<String, Json>,
+    prefix: &'static str,
+) -> impl Iterator<Item = (&'a str, &'a Json)> {
     entries
         .range(prefix.to_owned()..)
         .take_while(move |(key, _)| key.starts_with(prefix))

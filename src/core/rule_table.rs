@@ -151,7 +151,9 @@ impl RuleTable {
         let entry = self.entries.get_mut(name).ok_or_else(|| unknown(name))?;
         if entry.added.take().is_none() {
             return Err(match entry.configured {
-                Some(_) => format!("rule '{name}' is configured; use disableRule, or take it out of the configuration"),
+                Some(_) => format!(
+                    "rule '{name}' is configured; use disableRule, or take it out of the configuration"
+                ),
                 None => unknown(name),
             });
         }

@@ -1,1 +1,21 @@
-//! 1. Kafka in: which topics and fields the rules need, decode only those, latest values and histories.
+//! 1. Kafka in: which topics and fields the rules need, decode only those.
+//!
+//! ```text
+//!  Subscriptions ──► reader (one for all topics) ──records──► decode (a plan for each schema) ──Sample──► core
+//!                       │ where to begin: noted positions, or far enough back for the windows
+//!                       └ where it stands: positions, for the journal
+//! ```
+//!
+//! Everything here is owned by the core's loop: the bus client buffers (bounded) while the core is busy, so a slow core
+//! slows reading and nothing else, and a sample is never copied between threads.
+//!
+//! * [`subscriptions`]: from the rules' needs to topics and starting points
+//! * [`decode`]: records to samples; what cannot be decoded is counted and logged, never fatal
+//! * [`reader`]: the reader itself, positions, history and live
+
+pub mod decode;
+pub mod reader;
+pub mod subscriptions;
+
+pub use decode::Decoded;
+pub use reader::{Intake, Positions};

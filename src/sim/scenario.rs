@@ -34,7 +34,12 @@ impl Scenario {
     /// The two scenarios of the First-Look Analysis group: a wind that rises and falls, and exposures of which one is
     /// shaken.
     pub fn eventful() -> Self {
-        let exposure = |seq_num, start_s, exposure_time_s, jitter_arcsec| Exposure { seq_num, start_s, exposure_time_s, jitter_arcsec };
+        let exposure = |seq_num, start_s, exposure_time_s, jitter_arcsec| Exposure {
+            seq_num,
+            start_s,
+            exposure_time_s,
+            jitter_arcsec,
+        };
         Self {
             wind: vec![(0.0, 8.0), (600.0, 8.0), (2100.0, 18.0), (2400.0, 18.0), (3300.0, 4.0)],
             exposures: vec![
@@ -48,7 +53,12 @@ impl Scenario {
 
     /// A calm night with exposures of at most 1 s: nothing is to be noticed.
     pub fn calm() -> Self {
-        let exposures = (1..=3).map(|n| Exposure { seq_num: n, start_s: 240.0 * f64::from(n), exposure_time_s: 1.0, jitter_arcsec: 1.1 });
+        let exposures = (1..=3).map(|n| Exposure {
+            seq_num: n,
+            start_s: 240.0 * f64::from(n),
+            exposure_time_s: 1.0,
+            jitter_arcsec: 1.1,
+        });
         Self { wind: vec![(0.0, 5.0)], exposures: exposures.collect(), length_s: 2400.0 }
     }
 

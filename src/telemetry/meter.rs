@@ -58,7 +58,13 @@ impl Meter {
 
     /// Fields of `statistics`: rates over `elapsed` since `last`, quantiles since the last call. `tasks_waiting` and
     /// `effects_waiting` are the caller's.
-    pub fn statistics(&self, last: &mut Figures, elapsed: Duration, tasks_waiting: i64, effects_waiting: i64) -> Vec<(&'static str, Value)> {
+    pub fn statistics(
+        &self,
+        last: &mut Figures,
+        elapsed: Duration,
+        tasks_waiting: i64,
+        effects_waiting: i64,
+    ) -> Vec<(&'static str, Value)> {
         let seconds = elapsed.as_secs_f64().max(1e-3);
         let rate = |counter: &AtomicU64, last: &mut u64| {
             let now = counter.load(Ordering::Relaxed);
@@ -112,8 +118,12 @@ mod tests {
     fn the_fields_are_those_of_the_interface() {
         let catcher = sal_idl::Library::embedded().component("Catcher").unwrap();
         let topic = catcher.topic("tel_statistics").unwrap();
-        let wanted: Vec<&str> =
-            topic.fields.iter().map(|f| f.name.as_str()).filter(|n| !n.starts_with("private_") && *n != "salIndex").collect();
+        let wanted: Vec<&str> = topic
+            .fields
+            .iter()
+            .map(|f| f.name.as_str())
+            .filter(|n| !n.starts_with("private_") && *n != "salIndex")
+            .collect();
         let given = Meter::default().statistics(&mut Figures::default(), Duration::from_secs(1), 0, 0);
         assert_eq!(given.iter().map(|(name, _)| *name).collect::<Vec<_>>(), wanted);
     }

@@ -1,0 +1,98 @@
+//! Records to samples: one plan for each topic and schema id, made when the id is first seen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use salobj::transport::{Record, Transport};
+use salobj::wire::{Plan, Want, unframe};
+use salobj::{Tai, Value};
+
+use super::subscriptions::HEAD;
+
+/// A decoded record: the cells are those of the topic's need, in its order.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoded<'a> {
+    /// `salIndex`, 0 for a component without.
+    pub sal_index: i64,
+    /// `private_sndStamp`; the record's own timestamp for topics that are not SAL.
+    pub sent: Tai,
+    /// The wanted cells.
+    pub cells: &'a [Value],
+}
+
+/// Decodes the records of one topic.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    wants: Vec<Want>,
+    plans: HashMap<u32, Result<Plan, String>>,
+    last: Option<u32>,
+    cells: Vec<Value>,
+    errors: u64,
+}
+
+impl Decoder {
+    pub(super) fn new(wants: Vec<Want>) -> Self {
+        let cells = vec![Value::Null; wants.len()];
+        Self { wants, plans: HashMap::new(), last: None, cells, errors: 0 }
+    }
+
+    /// Makes sure that there is a plan for the record's schema; asks the registry if the id is new.
+    ///
+    /// # Errors
+    /// The registry cannot be reached: the record is to be tried again later. A schema that cannot be used is no error
+    /// here; decoding will say so.
+    pub(super) async fn prepare(
+        &mut self,
+        record: &Record,
+        transport: &Arc<dyn Transport>,
+    ) -> Result<(), String> {
+        let Some(Ok((id, _))) = record.value.as_deref().map(unframe) else { return Ok(()) };
+        if self.last == Some(id) || self.plans.contains_key(&id) {
+            self.last = Some(id);
+            return Ok(());
+        }
+        let plan = match transport.schema_by_id(id).await {
+            Ok(text) => Plan::compile(&text, &self.wants).map_err(|e| e.to_string()),
+            Err(salobj::transport::TransportError::Refused { attempt, reason }) => {
+                Err(format!("{attempt}: {reason}"))
+            }
+            Err(error @ salobj::transport::TransportError::Unavailable { .. }) => {
+                return Err(error.to_string());
+            }
+        };
+        self.plans.insert(id, plan);
+        self.last = Some(id);
+        Ok(())
+    }
+
+    /// Decodes a record whose schema is prepared.
+    ///
+    /// # Errors
+    /// Why it cannot be: the record is skipped. A tombstone is `Ok(None)`.
+    pub(super) fn decode(&mut self, record: &Record) -> Result<Option<Decoded<'_>>, String> {
+        let Some(value) = record.value.as_deref() else { return Ok(None) };
+        let (id, body) = unframe(value).map_err(|e| e.to_string())?;
+        let plan = match self.plans.get(&id) {
+            Some(Ok(plan)) => plan,
+            Some(Err(reason)) => return Err(reason.clone()),
+            None => return Err(format!("schema id {id} is not prepared")),
+        };
+        plan.decode(body, &mut self.cells).map_err(|e| e.to_string())?;
+        let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };
+        let sent = match self.cells[1] {
+            Value::Double(stamp) if stamp > 0.0 => Tai(stamp),
+            _ => Tai::from_utc_ms(record.timestamp_ms.unwrap_or(0)),
+        };
+        Ok(Some(Decoded { sal_index, sent, cells: &self.cells[HEAD..] }))
+    }
+
+    /// Counts an undecodable record; true if it is to be logged (the first and every tenth).
+    pub(super) fn count_error(&mut self) -> bool {
+        self.errors += 1;
+        self.errors % 10 == 1
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors
+    }
+}
