@@ -9,6 +9,7 @@
 //!
 //! * [`severity`]: the four levels
 //! * [`alarm`]: one alarm, the Watcher's state machine without its accidents
+//! * [`levels`]: from a number to a severity
 //! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
 
@@ -16,6 +17,7 @@ pub mod alarm;
 pub mod book;
 pub mod config;
 mod entry;
+pub mod levels;
 mod operators;
 pub mod severity;
 pub mod snapshot;
@@ -26,6 +28,7 @@ pub use alarm::{Alarm, AlarmState, Outcome, Refusal, Timer};
 pub use book::{Book, Counts, Removed, UnknownAlarm};
 pub use config::{AlarmConfig, Escalate, EscalateError};
 pub use entry::{AlarmRecord, Finding};
+pub use levels::{Direction, Levels, LevelsError};
 pub use operators::Refused;
 pub use severity::{NoSeverity, Severity};
 pub use snapshot::AlarmSnapshot;

@@ -2,7 +2,6 @@
 //! state, every deadline. `CATCHER_ALARM_TRACES` names further trace files (separated by colons; gzip or plain), e.g.
 //! fresh ones made by `tests/interop/alarm_traces.py`.
 
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use salobj::Tai;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::{data, text_of};
 use crate::alarms::{Alarm, AlarmConfig, AlarmState, Escalate, Outcome, Refusal, Severity, Timer};
 
 /// Times in the files are rounded to 1e-4 s, and so are the times that they were reckoned from.
@@ -65,8 +65,7 @@ struct Seen {
 
 #[test]
 fn recorded_traces_are_met() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/alarm_traces.jsonl.gz");
-    let seen = run_file(&file);
+    let seen = run_text("alarm_traces.jsonl.gz", &data("alarm_traces.jsonl.gz"));
     assert_eq!((seen.traces, seen.steps), (300, 4203), "the file is whole");
     assert!(seen.publications > 1000 && seen.fired > 50 && seen.refused > 50, "{seen:?}");
 }
@@ -78,7 +77,7 @@ fn further_traces_are_met() {
         return;
     };
     for file in files.split(':').filter(|file| !file.is_empty()) {
-        let seen = run_file(Path::new(file));
+        let seen = run_text(file, &text_of(Path::new(file)));
         assert!(seen.steps > 0, "{file} holds no steps");
         println!("{file}: {seen:?}");
     }
@@ -86,8 +85,7 @@ fn further_traces_are_met() {
 
 #[test]
 fn a_wrong_trace_is_noticed() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/alarm_traces.jsonl.gz");
-    let text = text_of(&file);
+    let text = data("alarm_traces.jsonl.gz");
     for (right, wrong) in [
         ("\"timestamp_unmute\":101.0085", "\"timestamp_unmute\":101.0185"),
         ("\"aa_timer\":true", "\"aa_timer\":false"),
@@ -101,21 +99,6 @@ fn a_wrong_trace_is_noticed() {
             "{wrong} was not noticed"
         );
     }
-}
-
-fn run_file(file: &Path) -> Seen {
-    run_text(&file.display().to_string(), &text_of(file))
-}
-
-fn text_of(file: &Path) -> String {
-    let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let mut text = String::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
-    } else {
-        text = String::from_utf8(bytes).unwrap();
-    }
-    text
 }
 
 fn run_text(file: &str, text: &str) -> Seen {

@@ -3,9 +3,12 @@
 mod book;
 mod defects;
 mod golden;
+mod levels;
 mod operators;
 mod properties;
 
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use salobj::Tai;
@@ -25,4 +28,21 @@ fn all_delays() -> AlarmConfig {
         escalate: Some(Escalate::new("team", Duration::from_secs(11)).unwrap()),
         ..AlarmConfig::default()
     }
+}
+
+/// A file of `tests/data`.
+fn data(name: &str) -> String {
+    text_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name))
+}
+
+/// The text of a file, which may be packed with gzip.
+fn text_of(file: &Path) -> String {
+    let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    } else {
+        text = String::from_utf8(bytes).unwrap();
+    }
+    text
 }
