@@ -4,7 +4,7 @@
 //! An effect is in the journal before it is carried out: [`Journal::append`] returns when the records are on disk, all
 //! of them or none. Keys: `alarm/<name>`, `run/<id>`, `rule/<name>`, `command/<id>`, `engine/<rule>`, `positions`, `csc`.
 //!
-//! * [`file`]: a folder of this machine
+//! * [`mod@file`]: a folder of this machine
 //! * [`frame`]: how records lie in a file
 
 pub mod file;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use super::at;
 use crate::alarms::alarm::AUTOMATIC;
@@ -100,8 +101,14 @@ fn shown(state: &AlarmState) -> AlarmState {
     }
 }
 
+/// So many cases; failures that were found are kept beside this file.
+fn config_of(cases: u32) -> ProptestConfig {
+    let kept = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(config_of(512))]
 
     #[test]
     fn invariants_hold_after_every_operation(config in config(), history in history()) {

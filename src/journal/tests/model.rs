@@ -1,6 +1,7 @@
 //! Whatever is appended, whenever it is compacted, cut or opened again: the journal holds the fold of its records.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
 
 use super::{Entries, entries, fold};
@@ -33,8 +34,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// So many cases; failures that were found are kept beside this file.
+fn config_of(cases: u32) -> ProptestConfig {
+    let kept = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(config_of(48))]
 
     #[test]
     fn the_journal_is_the_fold_of_its_records(ops in prop::collection::vec(op(), 1..25), compact_from in 100..2_000u64) {
