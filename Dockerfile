@@ -11,6 +11,7 @@ ARG DEBIAN=bookworm
 
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
 # OpenSSL and librdkafka are compiled from their vendored sources: a C compiler is in the image, these are not.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends make perl \
     && rm -rf /var/lib/apt/lists/*
@@ -20,6 +21,8 @@ RUN cargo build --release --locked --bin catcher \
     && install -D --mode=0755 target/release/catcher /out/catcher
 
 FROM debian:${DEBIAN}-slim
+# Versions are Debian stable's, with its security updates: not pinned on purpose.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git tini \
     && rm -rf /var/lib/apt/lists/* \

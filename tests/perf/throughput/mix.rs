@@ -74,8 +74,8 @@ fn value(field: &Field, n: u64, now_tai_s: f64, wander: f64) -> Value {
         (name, SalType::Double) if name.starts_with("private_") || name.starts_with("timestamp") => {
             Value::Double(now_tai_s)
         }
-        (_, SalType::Boolean) if count == 1 => Value::Bool(n % 2 == 0),
-        (_, SalType::Boolean) => Value::Bools(vec![n % 2 == 0; count].into()),
+        (_, SalType::Boolean) if count == 1 => Value::Bool(n.is_multiple_of(2)),
+        (_, SalType::Boolean) => Value::Bools(vec![n.is_multiple_of(2); count].into()),
         (_, SalType::Float | SalType::Double) if count == 1 => Value::Double(wander),
         (_, SalType::Float | SalType::Double) => {
             Value::Doubles((0..count).map(|i| wander + i as f64 * 1e-4).collect())
