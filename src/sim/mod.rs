@@ -1,3 +1,4 @@
 //! Simulated peers with control handles; reached only by name (`catcher demo`, `catcher sim`) or by tests.
 
+pub mod influx;
 pub mod scenario;

@@ -1,0 +1,132 @@
+//! The Flux text of a [`SeriesQuery`].
+
+use std::collections::{HashMap, HashSet};
+
+use salobj::Value;
+
+use super::query::{SeriesQuery, Table};
+
+/// Field that tells the instances of a component apart; it is fetched beside the others to select by it.
+pub const SAL_INDEX: &str = "salIndex";
+
+/// A second result of one row. Its presence tells an answer from text that is none: the `influxdb2` crate reads a login
+/// page as an empty table.
+const SENTINEL: &str =
+    "array.from(rows: [{ns: 0, _field: \"answered\", _value: true}]) |> yield(name: \"whole\")";
+/// The field of [`SENTINEL`], at the time 0, where the EFD has nothing.
+const ANSWERED: &str = "answered";
+
+/// The query as Flux.
+///
+/// `salIndex` is a field, not a tag: it cannot be selected in the store, so its column is fetched too and rows are
+/// selected by the reader ([`select`]). No pivot: it makes nulls, which the `influxdb2` crate cannot read. The time comes
+/// as an integer, so that it needs no date library. One row more than wanted is asked for, to see whether there are more;
+/// `stop` is exclusive.
+pub fn text(query: &SeriesQuery, bucket: &str) -> String {
+    let mut fields: Vec<&str> = query.fields.iter().map(String::as_str).collect();
+    if query.sal_index.is_some() && !fields.contains(&SAL_INDEX) {
+        fields.push(SAL_INDEX);
+    }
+    let any_field =
+        fields.iter().map(|name| format!("r._field == \"{name}\"")).collect::<Vec<_>>().join(" or ");
+    format!(
+        "// {}\nimport \"array\"\nfrom(bucket: \"{}\")\n  |> range(start: {}, stop: {})\n  \
+         |> filter(fn: (r) => r._measurement == \"{}\")\n  |> filter(fn: (r) => {any_field})\n  \
+         |> limit(n: {})\n  |> map(fn: (r) => ({{ns: int(v: r._time), _field: r._field, _value: r._value}}))\n  \
+         |> yield(name: \"rows\")\n{SENTINEL}\n",
+        query.comment(),
+        string(bucket),
+        SeriesQuery::utc(query.from, 0),
+        SeriesQuery::utc(query.to, 1),
+        query.measurement,
+        query.max_rows + 1,
+    )
+}
+
+/// One value as it came: UTC ns, field, value.
+pub(super) type Cell = (i64, String, Value);
+
+/// The table of the query from all cells: rows of another instance are dropped. None if the answer is not whole.
+pub(super) fn select(query: &SeriesQuery, mut cells: Vec<Cell>) -> Option<Table> {
+    let sentinel = cells.iter().rposition(|(time, field, _)| *time == 0 && field == ANSWERED)?;
+    cells.remove(sentinel);
+    let counted: HashSet<i64> = cells.iter().map(|cell| cell.0).collect();
+    let wanted: Option<HashSet<i64>> = query.sal_index.map(|index| {
+        let ours = |cell: &&Cell| cell.1 == SAL_INDEX && cell.2 == Value::Int(index);
+        cells.iter().filter(ours).map(|cell| cell.0).collect()
+    });
+    let columns: HashMap<&str, usize> =
+        query.fields.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+    let kept = (cells.into_iter())
+        .filter(|(time, _, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(time)))
+        .filter_map(|(time, field, value)| columns.get(field.as_str()).map(|&column| (time, column, value)))
+        .collect();
+    let mut table = Table::from_cells(&query.fields, kept, query.max_rows);
+    table.truncated |= counted.len() > query.max_rows;
+    Some(table)
+}
+
+/// What a Flux string literal needs escaped.
+fn string(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use salobj::Tai;
+
+    #[test]
+    fn the_text_is_bounded_in_time_and_names_who_asks() {
+        let start = Tai::from_utc_unix(1_795_218_000.0);
+        let query =
+            SeriesQuery::sal("ESS", "airFlow", None, ["speed", "direction"], (start, Tai(start.0 + 1800.0)));
+        assert_eq!(
+            text(&query.asked_by("rule Wind.Forecast"), "efd"),
+            "// ts_catcher rule Wind.Forecast\n\
+             import \"array\"\n\
+             from(bucket: \"efd\")\n  \
+             |> range(start: 2026-11-20T23:40:00.000000Z, stop: 2026-11-21T00:10:00.000001Z)\n  \
+             |> filter(fn: (r) => r._measurement == \"lsst.sal.ESS.airFlow\")\n  \
+             |> filter(fn: (r) => r._field == \"speed\" or r._field == \"direction\")\n  \
+             |> limit(n: 500001)\n  \
+             |> map(fn: (r) => ({ns: int(v: r._time), _field: r._field, _value: r._value}))\n  \
+             |> yield(name: \"rows\")\n\
+             array.from(rows: [{ns: 0, _field: \"answered\", _value: true}]) |> yield(name: \"whole\")\n"
+        );
+    }
+
+    #[test]
+    fn an_index_fetches_its_column() {
+        let query = SeriesQuery::sal("ESS", "airFlow", Some(301), ["speed"], (Tai(0.0), Tai(1.0)));
+        let text = text(&query, "a\"${b}");
+        assert!(text.contains("r._field == \"speed\" or r._field == \"salIndex\""), "{text}");
+        assert!(text.contains("from(bucket: \"a\\\"\\${b}\")"), "{text}");
+    }
+
+    #[test]
+    fn rows_of_other_instances_are_dropped() {
+        let mut query = SeriesQuery::sal("ESS", "airFlow", Some(301), ["speed"], (Tai(0.0), Tai(1.0)));
+        let cells = || {
+            vec![
+                (1, "speed".to_owned(), Value::Double(1.0)),
+                (2, "speed".to_owned(), Value::Double(2.0)),
+                (3, "speed".to_owned(), Value::Double(3.0)),
+                (1, SAL_INDEX.to_owned(), Value::Int(301)),
+                (2, SAL_INDEX.to_owned(), Value::Int(302)),
+                (3, SAL_INDEX.to_owned(), Value::Int(301)),
+                (0, ANSWERED.to_owned(), Value::Bool(true)),
+            ]
+        };
+        let values = |table: Table| table.series("speed", "").unwrap().values;
+        let table = select(&query, cells()).unwrap();
+        assert!(!table.truncated && table.columns.len() == 1);
+        assert_eq!(values(table), [1.0, 3.0]);
+        query.max_rows = 2;
+        assert!(select(&query, cells()).unwrap().truncated, "the store was cut before the selection");
+        query.sal_index = None;
+        query.max_rows = 3;
+        assert_eq!(values(select(&query, cells()).unwrap()), [1.0, 2.0, 3.0]);
+        assert_eq!(select(&query, cells()[..6].to_vec()), None, "an answer that is not whole");
+    }
+}
