@@ -28,6 +28,9 @@ use tokio::sync::{mpsc, watch};
 use super::call::{StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
 use super::steps::{Backend, StepHandle, StepLog};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a backend may take to end a step after it was told to stop. Time of the driver's clock.
 pub const ABORT_GRACE: Duration = Duration::from_secs(30);
 

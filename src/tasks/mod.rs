@@ -16,5 +16,7 @@ pub mod driver;
 pub mod plan;
 pub mod run;
 pub mod runs;
+mod scan;
+pub mod series;
 pub mod state;
 pub mod steps;

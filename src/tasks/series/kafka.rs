@@ -96,7 +96,7 @@ impl KafkaSeries {
                 }
             }
         }
-        answer.covers |= answer.rows.first().is_some_and(|row| row.stamp <= request.from.0);
+        answer.covers |= answer.rows.first().is_some_and(|row| request.first_stamp(row) <= request.from.0);
         Ok(answer)
     }
 }

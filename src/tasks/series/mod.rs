@@ -23,11 +23,11 @@ mod efd;
 mod kafka;
 mod request;
 mod rows;
-#[cfg(test)]
-mod tests;
+
 
 pub use kafka::KafkaSeries;
 pub use request::{SeriesColumn, SeriesRequest};
+pub(crate) use request::duration;
 pub use rows::{MAX_ROWS, SeriesRow};
 
 /// Why there is no series.

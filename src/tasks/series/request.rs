@@ -102,13 +102,18 @@ impl SeriesRequest {
         self.packed.as_ref().map_or("private_sndStamp", |p| &p.stamp)
     }
 
+    /// TAI seconds of the first sample of a row.
+    pub(super) fn first_stamp(&self, row: &SeriesRow) -> f64 {
+        match self.packed.as_ref().map(|p| p.scale) {
+            None | Some(Scale::Tai) => row.stamp,
+            Some(Scale::Utc) => Tai::from_utc_unix(row.stamp).0,
+        }
+    }
+
     /// TAI seconds of the last sample of a row.
     pub(super) fn last_stamp(&self, row: &SeriesRow) -> f64 {
-        let Some(packed) = &self.packed else { return row.stamp };
-        let start = match packed.scale {
-            Scale::Tai => row.stamp,
-            Scale::Utc => Tai::from_utc_unix(row.stamp).0,
-        };
+        let start = self.first_stamp(row);
+        let Some(packed) = &self.packed else { return start };
         let count = row.cells.iter().map(|cell| if let Value::Doubles(d) = cell { d.len() } else { 1 }).max();
         start + (count.unwrap_or(1).max(1) - 1) as f64 / packed.rate_hz
     }

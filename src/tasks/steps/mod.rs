@@ -14,6 +14,8 @@
 //! 6. Offer it in `app.rs`; teach `rules` the key and its parameters; write a simulator with a control handle under
 //!    `sim/` and a test for each thing the real system does that one would not expect.
 
+pub mod analysis;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
