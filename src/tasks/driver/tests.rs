@@ -47,7 +47,12 @@ impl Backend for Scripted {
         self.now.fetch_sub(1, Ordering::SeqCst);
         outcome
     }
-    async fn resume(&self, _: &StepCall, memo: Option<Value>, _: &StepHandle) -> Result<StepOutcome, StepError> {
+    async fn resume(
+        &self,
+        _: &StepCall,
+        memo: Option<Value>,
+        _: &StepHandle,
+    ) -> Result<StepOutcome, StepError> {
         Ok(StepOutcome { result: json!({"memo": memo}), ..StepOutcome::default() })
     }
 }

@@ -52,7 +52,9 @@ impl KafkaSeries {
         // Real time: what is waited for here is a server.
         let mut scan = match tokio::time::timeout(PATIENCE, open).await {
             Ok(opened) => opened.map_err(|e| unavailable(e.to_string()))?,
-            Err(_) => return Err(unavailable(format!("the bus did not answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => {
+                return Err(unavailable(format!("the bus did not answer within {} s", PATIENCE.as_secs())));
+            }
         };
         let answer = self.collect(&mut scan, request, clock, wait_until).await;
         scan.close().await;

@@ -23,11 +23,12 @@ mod efd;
 mod kafka;
 mod request;
 mod rows;
-
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use kafka::KafkaSeries;
-pub use request::{SeriesColumn, SeriesRequest};
 pub(crate) use request::duration;
+pub use request::{SeriesColumn, SeriesRequest};
 pub use rows::{MAX_ROWS, SeriesRow};
 
 /// Why there is no series.
@@ -156,9 +157,7 @@ impl SeriesSource for SeriesReader {
         }
         match partial {
             Some(answer) => rows::set(request, &answer.rows, Source::Kafka, false),
-            None => {
-                Err(SeriesError::Unavailable { topic: request.topic_name(), reason: said.join("; ") })
-            }
+            None => Err(SeriesError::Unavailable { topic: request.topic_name(), reason: said.join("; ") }),
         }
     }
 }

@@ -149,18 +149,16 @@ fn packed(series: &Json, schema: &Arc<TopicSchema>, mistakes: &mut Vec<String>) 
     let packed = series.get("packed")?;
     match serde_json::from_value::<Packed>(packed.clone()) {
         Err(e) => mistakes.push(format!("packed: {e}")),
-        Ok(packed) => {
-            match schema.field(&packed.stamp) {
-                None => mistakes.push(format!("packed.stamp: there is no field {}", packed.stamp)),
-                Some(field) if field.count.is_some() || field.kind == FieldKind::Text => {
-                    mistakes.push(format!("packed.stamp: {} is not a single number", packed.stamp));
-                }
-                Some(_) if !(packed.rate_hz.is_finite() && packed.rate_hz > 0.0) => {
-                    mistakes.push(format!("packed.rate is {}: it must be more than zero", packed.rate_hz));
-                }
-                Some(_) => return Some(packed),
+        Ok(packed) => match schema.field(&packed.stamp) {
+            None => mistakes.push(format!("packed.stamp: there is no field {}", packed.stamp)),
+            Some(field) if field.count.is_some() || field.kind == FieldKind::Text => {
+                mistakes.push(format!("packed.stamp: {} is not a single number", packed.stamp));
             }
-        }
+            Some(_) if !(packed.rate_hz.is_finite() && packed.rate_hz > 0.0) => {
+                mistakes.push(format!("packed.rate is {}: it must be more than zero", packed.rate_hz));
+            }
+            Some(_) => return Some(packed),
+        },
     }
     None
 }
@@ -182,7 +180,9 @@ fn columns(
         _ => Vec::new(),
     };
     if named.is_empty() {
-        mistakes.push("either field (a name) or fields (a list, or names of series to fields) is needed".to_owned());
+        mistakes.push(
+            "either field (a name) or fields (a list, or names of series to fields) is needed".to_owned(),
+        );
     }
     let mut columns = Vec::new();
     for (name, text) in named {
@@ -222,7 +222,9 @@ fn column(name: &str, text: &str, schema: &TopicSchema, packed: bool) -> Result<
 }
 
 fn range(series: &Json, now: Tai, mistakes: &mut Vec<String>) -> (Tai, Tai, bool) {
-    let time = |key: &str| series.get(key).map(|v| number(v).map(Tai).ok_or(format!("{key} {v} is no time (TAI s)")));
+    let time = |key: &str| {
+        series.get(key).map(|v| number(v).map(Tai).ok_or(format!("{key} {v} is no time (TAI s)")))
+    };
     let found = match (series.get("range"), time("from"), time("to")) {
         (Some(range), None, None) => match duration(range) {
             Some(length) => Ok((now - length, now, false)),

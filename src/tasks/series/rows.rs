@@ -40,8 +40,11 @@ pub(super) fn set(
         };
         let times: Vec<f64> = times;
         let values: Vec<f64> = values;
-        let (times, values) =
-            times.into_iter().zip(values).filter(|(t, _)| (request.from.0..=request.to.0).contains(t)).unzip();
+        let (times, values) = times
+            .into_iter()
+            .zip(values)
+            .filter(|(t, _)| (request.from.0..=request.to.0).contains(t))
+            .unzip();
         series.push(Series::new(&column.name, &column.unit, times, values));
     }
     Ok(SeriesSet { series, from: request.from, to: request.to, source, complete })
@@ -53,9 +56,12 @@ fn number(cell: &Value) -> f64 {
         Value::Double(d) => *d,
         Value::Int(i) => *i as f64,
         Value::Bool(b) => f64::from(u8::from(*b)),
-        Value::Null | Value::Text(_) | Value::Bools(_) | Value::Ints(_) | Value::Doubles(_) | Value::Texts(_) => {
-            f64::NAN
-        }
+        Value::Null
+        | Value::Text(_)
+        | Value::Bools(_)
+        | Value::Ints(_)
+        | Value::Doubles(_)
+        | Value::Texts(_) => f64::NAN,
     }
 }
 
@@ -65,7 +71,12 @@ fn numbers(cell: &Value) -> Vec<f64> {
         Value::Doubles(d) => d.to_vec(),
         Value::Ints(i) => i.iter().map(|i| *i as f64).collect(),
         Value::Bools(b) => b.iter().map(|b| f64::from(u8::from(*b))).collect(),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Text(_) | Value::Texts(_) => {
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Double(_)
+        | Value::Text(_)
+        | Value::Texts(_) => {
             vec![number(cell)]
         }
     }

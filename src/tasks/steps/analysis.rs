@@ -13,9 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Backend, StepHandle};
 use crate::rules::SchemaSource;
-use crate::tasks::analysis::{
-    Analysis, AnalysisError, JitterParams, SeriesSet, TrendParams, jitter, trend,
-};
+use crate::tasks::analysis::{Analysis, AnalysisError, JitterParams, SeriesSet, TrendParams, jitter, trend};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::series::{SeriesError, SeriesRequest, SeriesSource, duration};
 

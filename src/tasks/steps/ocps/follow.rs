@@ -109,7 +109,14 @@ type Over = Result<StepOutcome, StepError>;
 
 impl Job {
     /// Begins to follow a command that was just sent (or is adopted now).
-    pub(super) fn new(index: i64, hands_over: bool, seq_num: i64, known: Known, patience: Patience, now: Tai) -> Self {
+    pub(super) fn new(
+        index: i64,
+        hands_over: bool,
+        seq_num: i64,
+        known: Known,
+        patience: Patience,
+        now: Tai,
+    ) -> Self {
         Self {
             index,
             hands_over,
@@ -278,7 +285,8 @@ impl Job {
         }
         if (self.heard_at + self.patience.silent).0 <= now.0 {
             let silent = now - self.heard_at;
-            let text = format!("nothing was heard of OCPS:{} for {silent:.0} s {}", self.index, self.meanwhile());
+            let text =
+                format!("nothing was heard of OCPS:{} for {silent:.0} s {}", self.index, self.meanwhile());
             return Some(Err(self.error(text)));
         }
         None
@@ -295,17 +303,21 @@ impl Job {
     }
 
     fn conclude(&self, job: &JobResult) -> Over {
-        let inner = serde_json::from_str::<Value>(&job.result).unwrap_or_else(|_| Value::from(job.result.clone()));
+        let inner =
+            serde_json::from_str::<Value>(&job.result).unwrap_or_else(|_| Value::from(job.result.clone()));
         let said_false = inner.get("result") == Some(&Value::Bool(false));
         let id = &job.job_id;
-        let result = |outcome: &str| {
-            json!({"job_id": id, "exit_code": job.exit_code, "outcome": outcome, "result": inner.clone()})
-        };
-        let failed = |outcome: &str, error: StepError| Err(error.with_result(result(outcome)).with_backend_id(id));
+        let result = |outcome: &str| json!({"job_id": id, "exit_code": job.exit_code, "outcome": outcome, "result": inner.clone()});
+        let failed =
+            |outcome: &str, error: StepError| Err(error.with_result(result(outcome)).with_backend_id(id));
         match job.exit_code {
-            0 if said_false => failed("failed", StepError::permanent(format!("job {id} ended with result false"))),
+            0 if said_false => {
+                failed("failed", StepError::permanent(format!("job {id} ended with result false")))
+            }
             0 => Ok(StepOutcome { result: result("succeeded"), plot: None, backend_id: id.clone() }),
-            1 => failed("failed", StepError::permanent(format!("job {id}: the pipeline failed (exit code 1)"))),
+            1 => {
+                failed("failed", StepError::permanent(format!("job {id}: the pipeline failed (exit code 1)")))
+            }
             255 => failed("aborted", StepError::aborted(format!("job {id} was aborted (exit code 255)"))),
             code => failed("failed", StepError::permanent(format!("job {id} ended with exit code {code}"))),
         }

@@ -78,7 +78,8 @@ impl OcpsParams {
         // OCPS pastes the values between double quotes into a document of the batch service.
         for (name, text) in self.fields() {
             if let Some(c) = text.chars().find(|c| matches!(c, '"' | '\\') || c.is_control()) {
-                mistakes.push(format!("{name} contains {c:?}, which would break the job (use single quotes)"));
+                mistakes
+                    .push(format!("{name} contains {c:?}, which would break the job (use single quotes)"));
             }
         }
         mistakes
@@ -103,14 +104,19 @@ mod tests {
             "index": 0, "pipeline": "a\\b", "data_query": "instrument=\"LATISS\"", "config": "-c\nrm",
         });
         let text = OcpsParams::read(&params).unwrap_err().text;
-        for part in ["index is 0", "pipeline contains '\\\\'", "data_query contains '\"'", "config contains '\\n'"] {
+        for part in
+            ["index is 0", "pipeline contains '\\\\'", "data_query contains '\"'", "config contains '\\n'"]
+        {
             assert!(text.contains(part), "{text}");
         }
     }
 
     #[test]
     fn rapid_analysis_wants_json_and_others_a_pipeline() {
-        assert!(OcpsParams::read(&json!({"index": 101, "config": "{\"LSSTCam-FROM-OCS_DONUTPAIR\": \"1,2\"}"})).is_ok());
+        assert!(
+            OcpsParams::read(&json!({"index": 101, "config": "{\"LSSTCam-FROM-OCS_DONUTPAIR\": \"1,2\"}"}))
+                .is_ok()
+        );
         assert!(OcpsParams::read(&json!({"index": 101, "config": "x=1"})).is_err());
         assert!(OcpsParams::read(&json!({"index": 1})).unwrap_err().text.contains("pipeline is empty"));
         let unknown = OcpsParams::read(&json!({"index": 1, "pipeline": "a", "query": "b"})).unwrap_err().text;
