@@ -61,6 +61,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ("src/app", "the list of supervised parts"),
     ("src/cli", "a command owns its program: demo and run start the parts"),
     ("src/sim", "a simulated peer is a program of its own, played in process"),
+    ("src/outputs/efd", "disk and parsing off the runtime, awaited on the spot"),
     ("src/main.rs", "starts the runtime"),
 ];
 

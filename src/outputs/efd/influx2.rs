@@ -123,6 +123,7 @@ fn cell(record: &FluxRecord) -> Option<Cell> {
         .or_else(|| value.i64().map(Value::Int))
         .or_else(|| value.u64().and_then(|u| i64::try_from(u).ok()).map(Value::Int))
         .or_else(|| value.bool().map(Value::Bool))
-        .or_else(|| value.string().map(|text| Value::Text(text.into())))?;
+        // influxd turns each line end inside of a text into CR LF.
+        .or_else(|| value.string().map(|text| Value::Text(text.replace("\r\n", "\n").into())))?;
     Some((time, field, value))
 }

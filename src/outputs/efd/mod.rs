@@ -55,3 +55,6 @@ pub trait Efd: Send + Sync + Debug {
     /// Kind, address and database, without secrets, for messages.
     fn describe(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,5 +234,4 @@ fn put_aside(path: &Path, rejected: &[(Point, String)]) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

@@ -178,7 +178,10 @@ pub fn cut_text(text: &str, max_bytes: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mark = format!("... [cut, {} bytes in all]", text.len());
-    let end = text.floor_char_boundary(max_bytes.saturating_sub(mark.len()));
+    let mut end = max_bytes.saturating_sub(mark.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     Cow::Owned(format!("{}{mark}", &text[..end]))
 }
 

@@ -318,5 +318,4 @@ fn write_mark(dir: &Path, mark: Position) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "spool_tests.rs"]
 mod tests;

@@ -28,7 +28,7 @@ static FLUX: LazyLock<Regex> = LazyLock::new(|| {
         r#"^// [^\n]*\nimport "array"\nfrom\(bucket: "([^"\\]*)"\)\n"#,
         r#"  \|> range\(start: ([^ ,]+), stop: ([^ )]+)\)\n"#,
         r#"  \|> filter\(fn: \(r\) => r\._measurement == "([^"\\]*)"\)\n"#,
-        r#"  \|> filter\(fn: \(r\) => (r\._field == "[^"\\]*"(?: or r\._field == "[^"\\]*")*)\)\n"#,
+        r#"  \|> filter\(fn: \(r\) => r\._field =~ /\^\(\?:([^()/]+)\)\$/\)\n"#,
         r#"  \|> limit\(n: (\d+)\)\n"#,
         r#"  \|> map\(fn: \(r\) => \(\{ns: int\(v: r\._time\), _field: r\._field, _value: r\._value\}\)\)\n"#,
         r#"  \|> yield\(name: "rows"\)\n"#,
@@ -56,7 +56,7 @@ pub(super) fn flux(text: &str) -> Result<Asked, String> {
     Ok(Asked {
         database: parts[1].to_owned(),
         measurement: parts[4].to_owned(),
-        fields: quoted(&parts[5]),
+        fields: parts[5].split('|').map(|name| name.replace("\\.", ".")).collect(),
         index: None,
         from_ns: nanoseconds(&parts[2])?,
         // Flux excludes the end.
@@ -162,9 +162,10 @@ impl Asked {
     }
 }
 
+/// influxd writes line ends inside of a cell as it writes those between rows.
 fn csv_cell(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
+        format!("\"{}\"", text.replace('"', "\"\"").replace('\r', "").replace('\n', "\r\n"))
     } else {
         text.to_owned()
     }

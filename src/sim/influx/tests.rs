@@ -1,3 +1,5 @@
+//! Both clients against the simulator, with every fault that it can play.
+
 use std::time::Duration;
 
 use super::*;

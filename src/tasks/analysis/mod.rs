@@ -120,4 +120,4 @@ pub enum AnalysisError {
 }
 
 #[cfg(test)]
-mod figures_tests;
+mod tests;

@@ -1,3 +1,5 @@
+//! The outbox against the simulated EFD: away, lost answers, bad points, wrong credentials, full.
+
 use super::*;
 use crate::sim::influx::{Fault, SimInflux};
 use salobj::{Tai, Value};
@@ -88,7 +90,7 @@ async fn a_bad_point_is_put_aside_and_the_others_go_on() {
         let dir = tempfile::tempdir().unwrap();
         let (outbox, _) = Outbox::open(dir.path(), options()).unwrap();
         let mut points: Vec<Point> = (0..9).map(point).collect();
-        points[5].fields = vec![("value".into(), super::super::FieldValue::Text("five".into()))];
+        points[5].fields = vec![("value".into(), crate::outputs::efd::FieldValue::Text("five".into()))];
         outbox.push(points).await.unwrap();
         let state = run_until(&outbox, efd, |state| state.pending == 0).await;
         assert_eq!((state.written, state.rejected, state.lost), (8, 1, 0));

@@ -1,3 +1,5 @@
+//! The spool on a real folder: order, restart, torn and damaged files, bounds.
+
 use super::*;
 use salobj::{Tai, Value};
 
