@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod kafka;
 pub mod memory;
 
 /// Why the bus refused or failed.
