@@ -21,6 +21,12 @@ XML = pathlib.Path(__file__).resolve().parents[2] / "salobj-interfaces" / "xml"
 PACKAGE = pathlib.Path("python/lsst/ts/xml")
 
 
+def checkout(path: str) -> pathlib.Path:
+    """The root of a checkout, also where its data folder was given."""
+    root = pathlib.Path(path).resolve()
+    return root if (root / PACKAGE).is_dir() else root.parents[4]
+
+
 def edit(path: pathlib.Path, pattern: str, insert: str) -> None:
     """Insert text after the first match of a pattern."""
     text = path.read_text()
@@ -61,11 +67,9 @@ def main() -> int:
     if not source:
         print("SKIPPED: TS_XML_DIR is not set; it must name a checkout of ts_xml")
         return 0
-    if not pathlib.Path(source, "tests").is_dir():  # the data folder of a checkout was given
-        source = str(pathlib.Path(source).resolve().parents[4])
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder) / "ts_xml"
-        shutil.copytree(source, root, ignore=shutil.ignore_patterns(".git", ".pytest_cache", "__pycache__"))
+        shutil.copytree(checkout(source), root, ignore=shutil.ignore_patterns(".git", ".pytest_cache", "__pycache__"))
         add_catcher(root)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
         if "--all" not in sys.argv[1:]:
