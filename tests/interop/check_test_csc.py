@@ -14,13 +14,12 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import typing
 
 import peers
-from peers import TIMEOUT, Program, Report, until
+from peers import TIMEOUT, Program, Report, git, next_state as state, refused, until
 
 XML_DATA = peers.prepare()
 
@@ -66,38 +65,20 @@ def make_config(root: pathlib.Path) -> pathlib.Path:
     def write(name: str, **values: object) -> None:
         (folder / name).write_text(yaml.safe_dump(values) if values else "")
 
-    def git(*args: str) -> None:
-        who = ["-c", "user.name=check", "-c", "user.email=check@localhost"]
-        subprocess.run(["git", *who, *args], cwd=root, check=True, capture_output=True)
-
     write("_init.yaml", **DEFAULTS)
     write("_test.yaml", string0="site", metadata={"note": "free text"})
     write("all_fields.yaml", **(DEFAULTS | {"int0": 7, "string0": "override"}))
-    git("init", "-q", "-b", "main")
-    git("add", "-A")
-    git("commit", "-q", "-m", "first")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "first")
     write("all_fields.yaml", **(DEFAULTS | {"int0": 8, "string0": "override"}))
     write("empty.yaml")
     write("bad_type.yaml", int0="text")
     write("bad_field.yaml", no_such_field=1)
     (folder / "bad_yaml.yaml").write_text("a: [1\nb: }")
-    git("add", "-A")
-    git("commit", "-q", "-m", "second")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "second")
     return root
-
-
-async def refused(command: typing.Any, **fields: typing.Any) -> typing.Any:
-    """The final acknowledgement of a command that must fail."""
-    try:
-        ack = await command.set_start(**fields, timeout=TIMEOUT)
-    except salobj.AckError as error:
-        return error.ackcmd
-    return ack
-
-
-async def state(remote: typing.Any) -> int:
-    """The next summary state."""
-    return (await remote.evt_summaryState.next(flush=False, timeout=TIMEOUT)).summaryState
 
 
 async def start_sequence(report: Report, context: Context) -> None:
@@ -127,9 +108,7 @@ async def start_sequence(report: Report, context: Context) -> None:
             files = "all_fields.yaml,bad_field.yaml,bad_type.yaml,bad_yaml.yaml,empty.yaml"
             report.equal("overrides", available.overrides, files)
             folder = context.config / "Test" / "v2"
-            version = subprocess.run(
-                ["git", "describe", "--all", "--long", "--always", "--dirty"], cwd=folder, capture_output=True, text=True
-            ).stdout.strip()
+            version = git(folder, "describe", "--all", "--long", "--always", "--dirty")
             report.equal("version of the configuration", available.version, version)
             report.equal("url", available.url, folder.resolve().as_uri())
             report.equal("schemaVersion", available.schemaVersion, "v2")
@@ -216,7 +195,7 @@ async def values(report: Report, context: Context) -> None:
     arrays = {k: [v] * 5 for k, v in scalars.items() if k != "string0"} | {"double0": [0.0, -1e300, float("nan"), 1e-300, 2.5]}
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         async with context.start(index, "--state", "enabled"):
-            await until(lambda: remote.evt_summaryState.get() and remote.evt_summaryState.get().summaryState == State.ENABLED)
+            await peers.reach(remote, State.ENABLED)
             for command, name, data in (("setScalars", "scalars", scalars), ("setArrays", "arrays", arrays)):
                 await getattr(remote, f"cmd_{command}").set_start(**data, timeout=TIMEOUT)
                 for kind in ("evt", "tel"):
@@ -236,7 +215,7 @@ async def waiting(report: Report, context: Context) -> None:
     index = context.next_index()
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         async with context.start(index, "--state", "enabled"):
-            await until(lambda: remote.evt_summaryState.get() and remote.evt_summaryState.get().summaryState == State.ENABLED)
+            await peers.reach(remote, State.ENABLED)
             loop = asyncio.get_running_loop()
             ack = await remote.cmd_wait.set_start(duration=2, timeout=1)
             report.equal("in progress extends the time", (ack.ack, ack.result), (Ack.CMD_COMPLETE, "Done"))
@@ -260,8 +239,8 @@ async def indices(report: Report, context: Context) -> None:
     one, two = context.next_index(), context.next_index()
     async with context.start(one, "--state", "enabled"), context.start(two):
         async with salobj.Domain() as domain, salobj.Remote(domain, "Test", one) as remote, salobj.Remote(domain, "Test", two) as other:
-            await until(lambda: remote.evt_summaryState.get() and remote.evt_summaryState.get().summaryState == State.ENABLED)
-            await until(lambda: other.evt_summaryState.get() and other.evt_summaryState.get().summaryState == State.STANDBY)
+            await peers.reach(remote, State.ENABLED)
+            await peers.reach(other, State.STANDBY)
             report.check("only the own index", all(s.salIndex == two for s in iter(other.evt_summaryState.get_oldest, None)))
         async with salobj.Domain() as domain, salobj.Remote(domain, "Test", 0) as every:
             states = {s.salIndex: s.summaryState for s in iter(every.evt_summaryState.get_oldest, None)}
@@ -286,7 +265,7 @@ async def indices(report: Report, context: Context) -> None:
 async def configuration(report: Report, context: Context) -> None:
     """Files, overrides, git references, and the texts of every failure"""
     index, folder = context.next_index(), context.config / "Test" / "v2"
-    first = subprocess.run(["git", "rev-parse", "--short", "HEAD~1"], cwd=folder, capture_output=True, text=True).stdout.strip()
+    first = git(folder, "rev-parse", "--short", "HEAD~1")
     bad = [
         ("_test.yaml", "configurationOverride filename='_test.yaml' must not start with '_'"),
         ("missing.yaml", f"Config file '{folder / 'missing.yaml'}' does not exist"),
@@ -364,7 +343,7 @@ async def wire(report: Report, context: Context) -> None:
     """What lies in Kafka and in the registry: topics, keys, frames, schemas"""
     index = context.next_index()
     async with context.start(index, "--state", "enabled"), salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
-        await until(lambda: remote.evt_summaryState.get() and remote.evt_summaryState.get().summaryState == State.ENABLED)
+        await peers.reach(remote, State.ENABLED)
         await remote.cmd_setScalars.set_start(int0=1, timeout=TIMEOUT)
     consumer = Consumer({"bootstrap.servers": BROKER, "group.id": f"check-{SUBNAME}-{index}", "enable.auto.commit": False})
     info = ComponentInfo("Test", SUBNAME)
@@ -383,7 +362,7 @@ async def wire(report: Report, context: Context) -> None:
             if record is None or record.error():
                 break
             schema_id = int.from_bytes(record.value()[1:5], "big")
-            text = await schema_of(schema_id)
+            text = await peers.schema_of(schema_id)
             if record.key() is not None and f'"index": {index},' in record.key().decode() or (name == "scalars"):
                 found = (record, text)
             if record.offset() >= high - 1:
@@ -404,15 +383,6 @@ async def wire(report: Report, context: Context) -> None:
         report.equal(f"cleanup policy of {name}", config["cleanup.policy"].value, policy)
 
 
-async def schema_of(schema_id: int) -> str:
-    """The text that is registered under an id."""
-    import aiohttp
-
-    url = f"{os.environ['LSST_SCHEMA_REGISTRY_URL']}/schemas/ids/{schema_id}"
-    async with aiohttp.ClientSession() as session, session.get(url) as reply:
-        return (await reply.json(content_type=None))["schema"]
-
-
 async def command_line(report: Report, context: Context) -> None:
     """--version, bad arguments, a second instance, SIGTERM"""
     index = context.next_index()
@@ -425,7 +395,7 @@ async def command_line(report: Report, context: Context) -> None:
             report.check("usage is told", "usage" in program.output().lower(), program.output())
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         async with context.start(index, "--state", "enabled") as program:
-            await until(lambda: remote.evt_summaryState.get() and remote.evt_summaryState.get().summaryState == State.ENABLED)
+            await peers.reach(remote, State.ENABLED)
             async with context.start(index) as second:
                 report.equal("a second instance exits with 1", await second.exit_code(), 1)
                 told = re.search(rf"Test:{index} with origin=\d+ quitting: found another instance with origin={program.process.pid}\.", second.output())

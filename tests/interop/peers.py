@@ -14,6 +14,7 @@ import secrets
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -155,3 +156,44 @@ async def until(
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} within {timeout} s")
         await asyncio.sleep(0.05)
+
+
+async def refused(command: typing.Any, **fields: typing.Any) -> typing.Any:
+    """The final acknowledgement of a command that should fail."""
+    from lsst.ts import salobj
+
+    try:
+        return await command.set_start(**fields, timeout=TIMEOUT)
+    except salobj.AckError as error:
+        return error.ackcmd
+
+
+async def next_state(remote: typing.Any) -> int:
+    """The next summary state."""
+    return (await remote.evt_summaryState.next(flush=False, timeout=TIMEOUT)).summaryState
+
+
+async def reach(remote: typing.Any, state: int) -> None:
+    """Wait until the latest summary state is this one."""
+
+    def there() -> bool:
+        sample = remote.evt_summaryState.get()
+        return sample is not None and sample.summaryState == state
+
+    await until(there, what=f"summary state {state}")
+
+
+async def schema_of(schema_id: int) -> str:
+    """The text that is registered under an id."""
+    import aiohttp
+
+    url = f"{os.environ['LSST_SCHEMA_REGISTRY_URL']}/schemas/ids/{schema_id}"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        return (await reply.json(content_type=None))["schema"]
+
+
+def git(folder: pathlib.Path, *args: str) -> str:
+    """Run git in a folder; what it printed."""
+    who = ["-c", "user.name=check", "-c", "user.email=check@localhost"]
+    done = subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
