@@ -26,6 +26,8 @@ struct Peers {
     command: Vec<String>,
     variables: BTreeMap<String, String>,
     running: Vec<Child>,
+    /// Configuration of the Python programs; it goes when this goes.
+    _config: tempfile::TempDir,
 }
 
 static NEXT_INDEX: AtomicI32 = AtomicI32::new(1);
@@ -40,17 +42,23 @@ impl Peers {
             return None;
         }
         let get = |name: &str| env::var(name).expect("checked above");
-        let subname = format!("test_rust{}", std::process::id());
+        let subname =
+            env::var("LSST_TOPIC_SUBNAME").unwrap_or_else(|_| format!("test_rust{}", std::process::id()));
+        let config = tempfile::tempdir().expect("a temporary folder");
+        let folder = config.path().join("Test/v2");
+        std::fs::create_dir_all(&folder).expect("created");
+        std::fs::write(folder.join("_init.yaml"), salobj_testbed::test_csc::INIT_YAML).expect("written");
         let variables = BTreeMap::from([
             ("LSST_TOPIC_SUBNAME".to_owned(), subname),
             ("LSST_KAFKA_BROKER_ADDR".to_owned(), get(NAMES[0])),
             ("LSST_SCHEMA_REGISTRY_URL".to_owned(), get(NAMES[1])),
             ("LSST_SITE".to_owned(), "test".to_owned()),
+            ("TS_CONFIG_OCS_DIR".to_owned(), config.path().display().to_string()),
         ]);
         let env = Env::from_vars(variables.clone()).expect("a complete environment");
         let test = Library::from_dir(get(NAMES[3])).expect("ts_xml").component("Test").expect("it has Test");
         let command = get(NAMES[2]).split_whitespace().map(str::to_owned).collect();
-        Some(Peers { env, test, command, variables, running: Vec::new() })
+        Some(Peers { env, test, command, variables, running: Vec::new(), _config: config })
     }
 
     /// Starts a Python TestCsc and returns its index.
@@ -72,7 +80,8 @@ impl Peers {
     }
 
     fn domain(&self) -> Domain {
-        let transport = KafkaTransport::new(&self.env, KafkaOptions::default()).expect("the broker's settings");
+        let transport =
+            KafkaTransport::new(&self.env, KafkaOptions::default()).expect("the broker's settings");
         Domain::new(Arc::new(transport), Clock::System, self.env.clone())
     }
 
@@ -99,7 +108,12 @@ async fn enabled(remote: &Remote) {
     while state(remote).await != 2 {}
 }
 
-async fn send(remote: &Remote, name: &str, fields: &[(&str, Value)], limit: Duration) -> Result<String, String> {
+async fn send(
+    remote: &Remote,
+    name: &str,
+    fields: &[(&str, Value)],
+    limit: Duration,
+) -> Result<String, String> {
     let command = remote.command(name).expect("a command of Test");
     match command.start(fields, limit, true).await {
         Ok(ack) if ack.ack == AckCode::Complete => Ok(ack.result),
@@ -134,7 +148,10 @@ async fn all_transitions_and_the_texts_of_refusals() {
     }
     let missing = [("configurationOverride", Value::Text("nope.yaml".into()))];
     let error = send(&remote, "start", &missing, LIMIT).await.expect_err("no such file");
-    assert!(error.starts_with("-302 1 Failed: Config file '") && error.ends_with("nope.yaml' does not exist"), "{error}");
+    assert!(
+        error.starts_with("-302 1 Failed: Config file '") && error.ends_with("nope.yaml' does not exist"),
+        "{error}"
+    );
 
     assert_eq!(send(&remote, "fault", &[], LIMIT).await, Ok("Done".to_owned()));
     assert_eq!(state(&remote).await, 3);
@@ -145,7 +162,8 @@ async fn all_transitions_and_the_texts_of_refusals() {
     assert_eq!(state(&remote).await, 5);
     assert_eq!(send(&remote, "exitControl", &[], LIMIT).await, Ok("Done".to_owned()));
     assert_eq!(state(&remote).await, 4);
-    let ended = tokio::time::timeout(LIMIT, peers.running[0].wait()).await.expect("it ends").expect("a status");
+    let ended =
+        tokio::time::timeout(LIMIT, peers.running[0].wait()).await.expect("it ends").expect("a status");
     assert!(ended.success(), "{ended}");
     domain.close().await;
 }
@@ -157,9 +175,14 @@ async fn acknowledgements_over_time() {
     let index = peers.start(&["--state", "enabled"]);
     let remote = peers.remote(&domain, index).await;
     enabled(&remote).await;
-    let wait = |duration: f64, trick: i64| [("duration", Value::Double(duration)), ("ack", Value::Int(trick))];
+    let wait =
+        |duration: f64, trick: i64| [("duration", Value::Double(duration)), ("ack", Value::Int(trick))];
     let second = Duration::from_secs(1);
-    assert_eq!(send(&remote, "wait", &wait(2.0, 0), second).await, Ok("Done".to_owned()), "in progress extends");
+    assert_eq!(
+        send(&remote, "wait", &wait(2.0, 0), second).await,
+        Ok("Done".to_owned()),
+        "in progress extends"
+    );
 
     let command = remote.command("wait").expect("there");
     let first = command.start(&wait(1.0, 0), LIMIT, false).await.expect("accepted");
@@ -220,7 +243,9 @@ async fn values_there_and_back() {
         ("float0", Value::Doubles([0.0, -1.5, 0.25, f64::NEG_INFINITY, 3.0].into())),
         ("double0", Value::Doubles([0.0, -1e300, 1e-300, f64::MAX, 2.5].into())),
     ];
-    for (command, name, fields) in [("setScalars", "scalars", &scalars[..]), ("setArrays", "arrays", &arrays[..])] {
+    for (command, name, fields) in
+        [("setScalars", "scalars", &scalars[..]), ("setArrays", "arrays", &arrays[..])]
+    {
         assert_eq!(send(&remote, command, fields, LIMIT).await, Ok("Done".to_owned()));
         for kind in ["evt", "tel"] {
             let sample = next(&remote, &format!("{kind}_{name}")).await;
@@ -250,7 +275,11 @@ async fn indices_history_and_order() {
     let mut states = BTreeMap::new();
     let reader = every.event("summaryState").expect("there");
     while let Some(sample) = reader.get_oldest().expect("open") {
-        assert_eq!(states.insert(sample.sal_index(), sample.i64("summaryState")), None, "one sample for each instance");
+        assert_eq!(
+            states.insert(sample.sal_index(), sample.i64("summaryState")),
+            None,
+            "one sample for each instance"
+        );
     }
     assert_eq!((states.get(&i64::from(one)), states.get(&i64::from(two))), (Some(&2), Some(&5)));
     let late = peers.remote(&domain, two).await;
@@ -271,7 +300,8 @@ async fn indices_history_and_order() {
     telemetry.flush().expect("open");
     let trick = [("ack", Value::Int(4))];
     assert_eq!(send(&first, "wait", &trick, LIMIT).await, Ok("Done".to_owned()));
-    let values = [next(&first, "tel_scalars").await.i64("int0"), next(&first, "tel_scalars").await.i64("int0")];
+    let values =
+        [next(&first, "tel_scalars").await.i64("int0"), next(&first, "tel_scalars").await.i64("int0")];
     assert_eq!(values, [1, 3]);
     domain.close().await;
 }

@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""Delete all topics and schemas of LSST_TOPIC_SUBNAME, as salobj's own tests do."""
+
+import asyncio
+import os
+import sys
+
+import peers
+
+if not os.environ.get("LSST_TOPIC_SUBNAME", "").startswith("test_"):
+    sys.exit("LSST_TOPIC_SUBNAME must begin with test_")
+peers.prepare()
+
+from lsst.ts import salobj  # noqa: E402
+
+asyncio.run(salobj.testutils.delete_kafka_topics())
