@@ -17,6 +17,7 @@ pub mod registry;
 pub mod test_csc;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use salobj::transport::TransportError;
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport, Membership};
@@ -27,77 +28,106 @@ pub use broker::MockBroker;
 pub use registry::RegistryServer;
 pub use test_csc::TestCsc;
 
-/// A broker and a registry; both stop when this is dropped.
+/// Environment variables that name real servers for [`Testbed::for_tests`]: `host:port`, and the registry's URL.
+pub const REAL_BROKER: &str = "CATCHER_TEST_KAFKA_BROKER";
+/// See [`REAL_BROKER`].
+pub const REAL_REGISTRY: &str = "CATCHER_TEST_REGISTRY_URL";
+
+/// A broker and a registry, embedded (both stop when this is dropped) or real.
 pub struct Testbed {
-    broker: Arc<MockBroker>,
-    registry: RegistryServer,
+    embedded: Option<(Arc<MockBroker>, RegistryServer)>,
     env: Env,
+    options: KafkaOptions,
     transport: Arc<KafkaTransport>,
 }
 
 impl Testbed {
-    /// Starts both, with the system's clock.
+    /// Starts the embedded servers, with the system's clock.
     pub async fn start() -> Result<Testbed, TransportError> {
         Testbed::start_with(Clock::System).await
     }
 
-    /// Starts both; record timestamps come from this clock.
+    /// Starts the embedded servers; record timestamps come from this clock.
     pub async fn start_with(clock: Clock) -> Result<Testbed, TransportError> {
         let broker = Arc::new(MockBroker::start()?);
         let registry = RegistryServer::start().await?;
-        let subname = format!("test_{}", std::process::id());
-        let env = Env::from_vars([
-            ("LSST_TOPIC_SUBNAME".to_owned(), subname),
-            ("LSST_KAFKA_BROKER_ADDR".to_owned(), broker.address().to_owned()),
-            ("LSST_SCHEMA_REGISTRY_URL".to_owned(), registry.url().to_owned()),
-        ])
-        .map_err(|e| TransportError::refused("environment of the test bed", e))?;
-        let transport = Arc::new(KafkaTransport::new(&env, Testbed::options_for(&broker, clock))?);
-        Ok(Testbed { broker, registry, env, transport })
-    }
-
-    /// Options of a transport for this broker, with another clock or another way to get partitions.
-    pub fn options(&self, clock: Clock) -> KafkaOptions {
-        Testbed::options_for(&self.broker, clock)
-    }
-
-    fn options_for(broker: &Arc<MockBroker>, clock: Clock) -> KafkaOptions {
-        let maker = Arc::clone(broker);
-        KafkaOptions {
+        let env = env(broker.address(), registry.url())?;
+        let maker = Arc::clone(&broker);
+        let options = KafkaOptions {
             clock,
             membership: Membership::Assigned,
             time_lookup: false,
             topic_maker: Some(Arc::new(move |spec| maker.create_topic(&spec.name, 1))),
+        };
+        Testbed::connect(Some((broker, registry)), env, options)
+    }
+
+    /// The real servers that the environment names, or else the embedded ones: one test for both. Topic names begin
+    /// with a subname of their own.
+    pub async fn for_tests() -> Result<Testbed, TransportError> {
+        match (std::env::var(REAL_BROKER), std::env::var(REAL_REGISTRY)) {
+            (Ok(broker), Ok(registry)) => {
+                Testbed::connect(None, env(&broker, &registry)?, KafkaOptions::default())
+            }
+            _ => Testbed::start().await,
         }
     }
 
-    /// The environment that leads to this broker and registry.
+    fn connect(
+        embedded: Option<(Arc<MockBroker>, RegistryServer)>,
+        env: Env,
+        options: KafkaOptions,
+    ) -> Result<Testbed, TransportError> {
+        let transport = Arc::new(KafkaTransport::new(&env, options.clone())?);
+        Ok(Testbed { embedded, env, options, transport })
+    }
+
+    /// Options of the transport: a start for others with another clock or another way to get partitions.
+    pub fn options(&self) -> KafkaOptions {
+        self.options.clone()
+    }
+
+    /// The environment that leads to these servers, with a subname that no other test has.
     pub fn env(&self) -> &Env {
         &self.env
     }
 
     /// Address of the broker.
     pub fn broker_address(&self) -> &str {
-        self.broker.address()
+        &self.env.broker_addr
     }
 
     /// URL of the registry.
     pub fn registry_url(&self) -> &str {
-        self.registry.url()
+        self.env.schema_registry_url.expose()
     }
 
-    /// The broker's handle.
-    pub fn broker(&self) -> &MockBroker {
-        &self.broker
+    /// The embedded broker's handle.
+    pub fn broker(&self) -> Option<&MockBroker> {
+        self.embedded.as_ref().map(|e| &*e.0)
     }
 
-    /// The registry's handle.
-    pub fn registry(&self) -> &RegistryServer {
-        &self.registry
+    /// The embedded registry's handle.
+    pub fn registry(&self) -> Option<&RegistryServer> {
+        self.embedded.as_ref().map(|e| &e.1)
     }
 
     /// A Kafka transport to both.
     pub fn transport(&self) -> Arc<KafkaTransport> {
         Arc::clone(&self.transport)
     }
+}
+
+/// An environment with a new subname.
+fn env(broker: &str, registry: &str) -> Result<Env, TransportError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let millis = Clock::System.now().utc_ms();
+    let subname = format!("test_{}_{millis}_{count}", std::process::id());
+    Env::from_vars([
+        ("LSST_TOPIC_SUBNAME".to_owned(), subname),
+        ("LSST_KAFKA_BROKER_ADDR".to_owned(), broker.to_owned()),
+        ("LSST_SCHEMA_REGISTRY_URL".to_owned(), registry.to_owned()),
+    ])
+    .map_err(|e| TransportError::refused("environment of the test bed", e))
 }

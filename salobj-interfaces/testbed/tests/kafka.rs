@@ -1,6 +1,10 @@
-//! The Kafka transport on the mock broker and the embedded registry: the wire, with real sockets and real time. Every
-//! wait is for a condition, with a limit that is only reached when something is broken.
+//! The Kafka transport on the mock broker and the embedded registry, or on real servers where the environment names
+//! them: the wire, with real sockets and real time. Every wait is for a condition, with a limit that is only reached
+//! when something is broken. What the mock broker cannot do is in `real.rs`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport, Membership};
@@ -10,8 +14,12 @@ use salobj_testbed::Testbed;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn bed() -> Testbed {
-    Testbed::start().await.unwrap()
+/// Servers, and a name that is this test's own in place of each `{name}`.
+async fn bed() -> (Testbed, Arc<KafkaTransport>, impl Fn(&str) -> String) {
+    let bed = Testbed::for_tests().await.unwrap();
+    let subname = bed.env().topic_subname.clone();
+    let bus = bed.transport();
+    (bed, bus, move |name| format!("{subname}.{name}"))
 }
 
 fn spec(name: &str) -> TopicSpec {
@@ -65,16 +73,17 @@ fn is_text(wanted: &str) -> impl FnMut(&ReadEvent) -> bool + '_ {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_then_new_records_with_keys_and_offsets() {
-    let bed = bed().await;
-    let bus = bed.transport();
-    bus.create_topics(&[spec("event"), spec("tel")]).await.unwrap();
-    bus.create_topics(&[spec("event")]).await.unwrap();
-    assert_eq!(bus.list_topics().await.unwrap(), ["event", "tel"]);
-    write(&*bus, "event", &["e0", "e1", "e2"]).await;
-    write(&*bus, "tel", &["t0"]).await;
-    assert_eq!(bus.watermarks("event", 0).await.unwrap(), (0, 3));
+    let (_bed, bus, name) = bed().await;
+    let (event, tel) = (&*name("event"), &*name("tel"));
+    bus.create_topics(&[spec(event), spec(tel)]).await.unwrap();
+    bus.create_topics(&[spec(event)]).await.unwrap();
+    let topics = bus.list_topics().await.unwrap();
+    assert!(topics.is_sorted() && [event, tel].iter().all(|t| topics.iter().any(|n| n == t)), "{topics:?}");
+    write(&*bus, event, &["e0", "e1", "e2"]).await;
+    write(&*bus, tel, &["t0"]).await;
+    assert_eq!(bus.watermarks(event, 0).await.unwrap(), (0, 3));
 
-    let mut reader = reader(&*bus, &[("event", StartAt::Back(2)), ("tel", StartAt::End)]).await;
+    let mut reader = reader(&*bus, &[(event, StartAt::Back(2)), (tel, StartAt::End)]).await;
     let mut ends = 0;
     let seen = until(&mut *reader, |e| {
         ends += usize::from(is_caught_up(e));
@@ -90,16 +99,16 @@ async fn history_then_new_records_with_keys_and_offsets() {
             _ => None,
         })
     };
-    assert_eq!((start("event"), start("tel")), (Some((0, 3, 1)), Some((0, 1, 1))));
+    assert_eq!((start(event), start(tel)), (Some((0, 3, 1)), Some((0, 1, 1))));
 
     let writer = bus.writer(WriterKind::Durable).unwrap();
-    assert!(writer.warm_up(&["event".to_owned(), "tel".to_owned()]).await.is_empty());
-    let delivery = writer.write("event", b"the key".to_vec(), b"e3".to_vec()).await.unwrap();
+    assert!(writer.warm_up(&[event.to_owned(), tel.to_owned()]).await.is_empty());
+    let delivery = writer.write(event, b"the key".to_vec(), b"e3".to_vec()).await.unwrap();
     assert_eq!((delivery.partition, delivery.offset), (0, 3));
     let seen = until(&mut *reader, is_text("e3")).await;
     let Some(ReadEvent::Record(record)) = seen.last() else { panic!("{seen:?}") };
     assert_eq!((record.key.as_deref(), record.offset), (Some(&b"the key"[..]), 3));
-    writer.send("tel", Vec::new(), b"t1".to_vec()).unwrap();
+    writer.send(tel, Vec::new(), b"t1".to_vec()).unwrap();
     writer.flush(LIMIT).await.unwrap();
     let seen = until(&mut *reader, is_text("t1")).await;
     let Some(ReadEvent::Record(record)) = seen.last() else { panic!("{seen:?}") };
@@ -109,14 +118,14 @@ async fn history_then_new_records_with_keys_and_offsets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_is_kept_and_a_slow_reader_loses_nothing() {
-    let bed = bed().await;
-    let bus = bed.transport();
-    bus.create_topics(&[spec("tel")]).await.unwrap();
-    let mut reader = reader(&*bus, &[("tel", StartAt::Beginning)]).await;
+    let (_bed, bus, name) = bed().await;
+    let tel = &*name("tel");
+    bus.create_topics(&[spec(tel)]).await.unwrap();
+    let mut reader = reader(&*bus, &[(tel, StartAt::Beginning)]).await;
     let writer = bus.writer(WriterKind::Plain).unwrap();
     const COUNT: usize = 20_000;
     for n in 0..COUNT {
-        writer.send("tel", Vec::new(), n.to_string().into_bytes()).unwrap();
+        writer.send(tel, Vec::new(), n.to_string().into_bytes()).unwrap();
     }
     writer.flush(LIMIT).await.unwrap();
     // More than fits into the channel has been fetched by now; the rest waits in the consumer.
@@ -135,7 +144,7 @@ async fn several_partitions_positions_and_time() {
     let clock = Clock::scaled(Tai::from_utc_unix(1_000_000.0), 1.0);
     let bed = Testbed::start_with(clock).await.unwrap();
     let bus = bed.transport();
-    bed.broker().create_topic("tel", 2).unwrap();
+    bed.broker().unwrap().create_topic("tel", 2).unwrap();
     write(&*bus, "tel", &["a", "b", "c", "d"]).await;
     let mut all = reader(&*bus, &[("tel", StartAt::Beginning)]).await;
     let mut count = 0;
@@ -183,31 +192,31 @@ async fn several_partitions_positions_and_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_made_later_is_found() {
-    let bed = bed().await;
-    let bus = bed.transport();
-    bus.create_topics(&[spec("here")]).await.unwrap();
-    let mut reader = reader(&*bus, &[("here", StartAt::End), ("later", StartAt::Beginning)]).await;
+    let (_bed, bus, name) = bed().await;
+    let (here, later) = (&*name("here"), &*name("later"));
+    bus.create_topics(&[spec(here)]).await.unwrap();
+    let mut reader = reader(&*bus, &[(here, StartAt::End), (later, StartAt::Beginning)]).await;
     until(&mut *reader, is_caught_up).await;
-    bus.create_topics(&[spec("later")]).await.unwrap();
-    write(&*bus, "later", &["x"]).await;
+    bus.create_topics(&[spec(later)]).await.unwrap();
+    write(&*bus, later, &["x"]).await;
     until(&mut *reader, is_text("x")).await;
     reader.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broker_away_in_the_middle_and_back() {
-    let bed = bed().await;
+    let bed = Testbed::start().await.unwrap();
     let bus = bed.transport();
     bus.create_topics(&[spec("tel")]).await.unwrap();
     let mut reader = reader(&*bus, &[("tel", StartAt::End)]).await;
     until(&mut *reader, is_caught_up).await;
-    bed.broker().set_down(true).unwrap();
+    bed.broker().unwrap().set_down(true).unwrap();
     let seen = until(&mut *reader, |e| matches!(e, ReadEvent::Trouble(_))).await;
     let Some(ReadEvent::Trouble(error)) = seen.last() else { panic!("{seen:?}") };
     assert!(error.is_transient(), "{error}");
     let writer = bus.writer(WriterKind::Plain).unwrap();
     writer.send("tel", Vec::new(), b"kept".to_vec()).unwrap();
-    bed.broker().set_down(false).unwrap();
+    bed.broker().unwrap().set_down(false).unwrap();
     until(&mut *reader, is_text("kept")).await;
     reader.close().await;
 }
@@ -247,15 +256,16 @@ async fn an_unknown_property_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_in_a_group() {
-    let bed = bed().await;
-    let options = KafkaOptions { membership: Membership::Group, ..bed.options(Clock::System) };
+    let (bed, _, name) = bed().await;
+    let options = KafkaOptions { membership: Membership::Group, ..bed.options() };
     let bus = KafkaTransport::new(bed.env(), options).unwrap();
-    bus.create_topics(&[spec("event")]).await.unwrap();
-    write(&bus, "event", &["a", "b"]).await;
-    let mut reader = reader(&bus, &[("event", StartAt::Back(1))]).await;
+    let event = &*name("event");
+    bus.create_topics(&[spec(event)]).await.unwrap();
+    write(&bus, event, &["a", "b"]).await;
+    let mut reader = reader(&bus, &[(event, StartAt::Back(1))]).await;
     let seen = until(&mut *reader, is_caught_up).await;
     assert_eq!(texts(&seen), ["b"]);
-    write(&bus, "event", &["c"]).await;
+    write(&bus, event, &["c"]).await;
     until(&mut *reader, is_text("c")).await;
     reader.close().await;
 }

@@ -1,5 +1,7 @@
 //! The embedded registry as clients see it, and the registry client against it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use reqwest::StatusCode;
