@@ -1,4 +1,5 @@
 //! Simulated peers with control handles; reached only by name (`catcher demo`, `catcher sim`) or by tests.
 
 pub mod influx;
+pub mod ocps;
 pub mod scenario;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use salobj::Tai;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::call::StepReport;
 use super::plan::{Plan, RunContext};

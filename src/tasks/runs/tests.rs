@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 use crate::tasks::call::{StepId, StepOutcome, StepReportKind};
 use crate::tasks::run::tests::{header, plan};

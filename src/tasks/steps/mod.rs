@@ -15,6 +15,7 @@
 //!    `sim/` and a test for each thing the real system does that one would not expect.
 
 pub mod analysis;
+pub mod ocps;
 
 use std::sync::Arc;
 
