@@ -15,14 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sal_idl::Component;
 use salobj::csc::{Csc, CscContext, CscOptions, CscSpec, RunningCsc, StartError};
 use salobj::{CommandError, CommandRequest, CommandResult, Domain, SummaryState, Tai, Value};
-use sal_idl::Component;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-
-
+use super::cut::CutTransport;
 
 /// How often the real CSC asks the batch service; an aborted job is noticed as late.
 const POLL: Duration = Duration::from_millis(500);
@@ -137,7 +136,7 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub struct OcpsControl {
     state: Arc<Mutex<State>>,
-    running: Arc<OnceLock<RunningCsc>>,
+    running: Arc<OnceLock<(RunningCsc, CutTransport)>>,
     asked: Arc<Notify>,
 }
 
@@ -168,16 +167,24 @@ impl OcpsControl {
         self.state().jobs.keys().cloned().collect()
     }
 
-    /// Ends the process without a word: no event, no acknowledgement.
+    /// Ends the process without a word, as `kill -9` does: no event, no acknowledgement.
     pub async fn vanish(&self) {
-        if let Some(csc) = self.running.get() {
+        if let Some((csc, bus)) = self.running.get() {
+            bus.cut();
+            csc.close().await;
+        }
+    }
+
+    /// Ends the process as SIGTERM does: commands under way are acknowledged as aborted.
+    pub async fn close(&self) {
+        if let Some((csc, _)) = self.running.get() {
             csc.close().await;
         }
     }
 
     /// The running CSC.
     pub fn csc(&self) -> Option<&RunningCsc> {
-        self.running.get()
+        self.running.get().map(|(csc, _)| csc)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,7 +192,7 @@ impl OcpsControl {
     }
 }
 
-/// Starts a simulated `OCPS:<index>` on the bus of `domain` in this summary state.
+/// Starts a simulated `OCPS:<index>` on the bus of `domain` in this summary state, through a connection of its own.
 ///
 /// # Errors
 /// The bus or the registry refuses.
@@ -201,8 +208,11 @@ pub async fn start(
     let spec = CscSpec::new(component, "simulated").simulation_modes(&[0, 1]);
     let options = CscOptions { initial_state: Some(state), simulation_mode: 1, ..CscOptions::new(index) };
     let csc = SimOcps { control: control.clone() };
-    let running = salobj::csc::start(domain, spec, options, Arc::new(csc)).await?;
-    control.running.set(running).expect("a new handle has no CSC yet");
+    let bus = CutTransport::new(domain.transport().clone());
+    let (clock, env) = (domain.clock().clone(), domain.env().clone());
+    let own = Domain::with_origin(Arc::new(bus.clone()), clock, env, domain.origin());
+    let running = salobj::csc::start(&own, spec, options, Arc::new(csc)).await?;
+    control.running.set((running, bus)).expect("a new handle has no CSC yet");
     Ok(control)
 }
 
@@ -230,7 +240,8 @@ impl SimOcps {
         self.note(ctx, request);
         let field = |name: &str| request.sample.str(name).to_owned();
         if ctx.index() == 101 {
-            let known = serde_json::from_str::<serde_json::Value>(&field("config")).is_ok_and(|c| c.is_object());
+            let known =
+                serde_json::from_str::<serde_json::Value>(&field("config")).is_ok_and(|c| c.is_object());
             return if known { Ok(None) } else { Err(CommandError::expected("config is not a JSON object")) };
         }
         self.wait_prerequisites(ctx, &field("prereq_jobs")).await;
@@ -245,8 +256,11 @@ impl SimOcps {
         }
         let job = self.begin_job(ctx, &script, &pipeline, request.sample.seq_num());
         if script.emit_job_id {
-            let fields =
-                [("event_name", text("job_id")), ("seq_num", Value::Int(request.sample.seq_num())), ("job_id", text(&job.id))];
+            let fields = [
+                ("event_name", text("job_id")),
+                ("seq_num", Value::Int(request.sample.seq_num())),
+                ("job_id", text(&job.id)),
+            ];
             ctx.event("job_id")?.set_write_if(&fields, true)?;
         }
         if script.order == EventOrder::BeforeProgress {

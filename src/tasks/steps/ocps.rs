@@ -42,7 +42,6 @@ mod params;
 #[cfg(test)]
 mod tests;
 
-
 pub use params::OcpsParams;
 
 /// How long an OCPS that was never heard is waited for before a command. Its heartbeat comes every second.
@@ -133,7 +132,9 @@ impl OcpsBackend {
         });
         match tokio::time::timeout(CONNECT, open).await {
             Ok(Ok(link)) => Ok(Arc::clone(link)),
-            Ok(Err(e)) => Err(StepError::transient(format!("OCPS:{index} cannot be reached: {e}; nothing was sent"))),
+            Ok(Err(e)) => {
+                Err(StepError::transient(format!("OCPS:{index} cannot be reached: {e}; nothing was sent")))
+            }
             Err(_) => Err(StepError::transient(format!(
                 "OCPS:{index} cannot be reached: the bus did not answer within {} s; nothing was sent",
                 CONNECT.as_secs()
@@ -212,7 +213,10 @@ impl OcpsBackend {
 
     async fn adopt(&self, link: &Link, memo: &Memo) -> Result<Tracked, StepError> {
         link.remote.adopt(&memo.command).await.map_err(|e| {
-            StepError::unknown(format!("execute was sent to OCPS:{}, but its answers cannot be read: {e}", memo.index))
+            StepError::unknown(format!(
+                "execute was sent to OCPS:{}, but its answers cannot be read: {e}",
+                memo.index
+            ))
         })
     }
 
@@ -412,7 +416,9 @@ impl Backend for OcpsBackend {
         };
         match serde_json::from_value::<Memo>(memo) {
             Ok(memo) => self.go_on(call, memo, step).await,
-            Err(e) => Err(StepError::unknown(format!("the journal's record of the command cannot be read: {e}"))),
+            Err(e) => {
+                Err(StepError::unknown(format!("the journal's record of the command cannot be read: {e}")))
+            }
         }
     }
 }

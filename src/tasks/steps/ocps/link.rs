@@ -73,8 +73,13 @@ pub(super) struct Link {
 
 impl Link {
     /// Opens the remote and begins to listen.
-    pub(super) async fn open(domain: &Domain, component: Arc<Component>, index: i64) -> Result<Self, SalError> {
-        let number = i32::try_from(index).map_err(|_| SalError::Options(format!("there is no OCPS:{index}")))?;
+    pub(super) async fn open(
+        domain: &Domain,
+        component: Arc<Component>,
+        index: i64,
+    ) -> Result<Self, SalError> {
+        let number =
+            i32::try_from(index).map_err(|_| SalError::Options(format!("there is no OCPS:{index}")))?;
         let options = RemoteOptions {
             discard_out_of_order_events: false,
             ..RemoteOptions::include(["job_result", "heartbeat", "summaryState", "errorCode"])
@@ -149,7 +154,8 @@ impl Link {
     pub(super) fn take(&self, cursor: &mut Cursor) -> Vec<Heard> {
         let state = self.shared.state();
         let mut heard = Vec::new();
-        let new = |(n, result): &(u64, JobResult)| (*n > cursor.results).then(|| Heard::JobResult(result.clone()));
+        let new =
+            |(n, result): &(u64, JobResult)| (*n > cursor.results).then(|| Heard::JobResult(result.clone()));
         heard.extend(state.results.iter().filter_map(new));
         if state.results_seen - cursor.results > KEEP_RESULTS as u64 {
             tracing::error!("more than {KEEP_RESULTS} job_result events of OCPS:{} came at once", self.index);
@@ -186,7 +192,8 @@ impl Link {
                 Met::Begin { .. } => {}
                 Met::Trouble(error) => tracing::warn!("reading old job_result events: {error}"),
                 Met::Row(row) => {
-                    if let [Value::Text(id), Value::Int(code), Value::Text(result), Value::Int(index)] = &row.cells[..]
+                    if let [Value::Text(id), Value::Int(code), Value::Text(result), Value::Int(index)] =
+                        &row.cells[..]
                         && *index == self.index
                     {
                         results.push(job_result(id, *code, result));

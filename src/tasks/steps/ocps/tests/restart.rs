@@ -84,7 +84,8 @@ async fn an_expired_command_topic_leaves_the_outcome_unknown() {
     for resend in [false, true] {
         let (dead, ocps) = die_at(0, true, OcpsScript::default()).await;
         // Others command it, and then all of that expires.
-        let other = Remote::open(&dead.bus.domain(50), component(), 1, RemoteOptions::default()).await.unwrap();
+        let other =
+            Remote::open(&dead.bus.domain(50), component(), 1, RemoteOptions::default()).await.unwrap();
         let fields = [("pipeline", SalValue::Text("theirs.yaml".into()))];
         other.command("execute").unwrap().start(&fields, Duration::from_secs(60), true).await.unwrap();
         let topic = sal_idl::names::kafka_topic(&dead.bus.env.topic_subname, "OCPS", "command_execute");
