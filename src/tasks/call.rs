@@ -90,8 +90,8 @@ pub struct StepError {
     /// What was attempted, what was seen, what to do.
     pub text: String,
     /// What is known of the result all the same (an exit code, for example).
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub result: Value,
+    #[serde(default, skip_serializing_if = "is_null")]
+    pub result: Box<Value>,
     /// The id that the other side gave the work; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backend_id: String,
@@ -100,7 +100,7 @@ pub struct StepError {
 impl StepError {
     /// An error of that class.
     pub fn new(class: ErrorClass, text: impl Into<String>) -> Self {
-        Self { class, text: text.into(), result: Value::Null, backend_id: String::new() }
+        Self { class, text: text.into(), result: Box::default(), backend_id: String::new() }
     }
 
     /// Nothing was done, and trying again may help.
@@ -131,7 +131,7 @@ impl StepError {
     /// The same with what is known of the result.
     #[must_use]
     pub fn with_result(mut self, result: Value) -> Self {
-        self.result = result;
+        self.result = Box::new(result);
         self
     }
 
@@ -141,6 +141,11 @@ impl StepError {
         self.backend_id = id.into();
         self
     }
+}
+
+#[expect(clippy::borrowed_box, reason = "serde passes the field by reference")]
+fn is_null(value: &Box<Value>) -> bool {
+    value.is_null()
 }
 
 /// Why a step is to stop.

@@ -510,7 +510,7 @@ impl Run {
             self.step_changed(i, out);
             return;
         }
-        step.result = error.result;
+        step.result = *error.result;
         let edge = match error.class {
             ErrorClass::Transient | ErrorClass::Permanent | ErrorClass::UnknownOutcome => Edge::Fail,
             ErrorClass::Aborted => Edge::Abort,

@@ -179,7 +179,7 @@ async fn an_abort_reaches_what_runs_and_what_waits() {
         b.driver.order(Order::Abort { id: id(step), stop }).await.unwrap();
     }
     b.driver.order(Order::Abort { id: id("unknown"), stop: Stop::Cancelled("x".into()) }).await.unwrap();
-    let mut ends = vec![b.ended().await, b.ended().await];
+    let mut ends = [b.ended().await, b.ended().await];
     ends.sort_by(|x, y| x.0.cmp(&y.0));
     assert_eq!(ends[0].1.as_ref().unwrap_err().text, "not needed; tidied up");
     assert_eq!(ends[1].1.as_ref().unwrap_err().text, "not needed; it had not begun");

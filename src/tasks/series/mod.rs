@@ -100,7 +100,7 @@ impl SeriesReader {
     }
 
     /// From memory, if it covers the range; waits for the end of the range.
-    async fn from_memory(&self, request: &SeriesRequest, wait_until: Tai) -> Option<SeriesSet> {
+    async fn ask_memory(&self, request: &SeriesRequest, wait_until: Tai) -> Option<SeriesSet> {
         let memory = self.memory.as_ref()?;
         loop {
             // Asked for before the rows are looked at, so that nothing falls between.
@@ -125,7 +125,7 @@ impl SeriesReader {
 impl SeriesSource for SeriesReader {
     async fn read(&self, request: &SeriesRequest) -> Result<SeriesSet, SeriesError> {
         let wait_until = self.clock.now() + if request.waits { request.wait } else { Duration::ZERO };
-        if let Some(set) = self.from_memory(request, wait_until).await {
+        if let Some(set) = self.ask_memory(request, wait_until).await {
             return Ok(set);
         }
         let mut said = Vec::new();

@@ -29,6 +29,9 @@ pub use super::call::{
 #[cfg(doc)]
 use super::driver::ABORT_GRACE;
 
+/// The site's list of commands that may be sent: component, instance, command. Asked before anything is sent.
+pub type AllowedCommands = Arc<dyn Fn(&str, i32, &str) -> bool + Send + Sync>;
+
 /// The journal as a backend sees it.
 #[async_trait]
 pub trait StepLog: Send + Sync {

@@ -19,7 +19,7 @@
 //!
 //! How a job is followed, and what counts as its end: [`follow`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Backend, StepHandle};
+use super::{AllowedCommands, Backend, StepHandle};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
 use follow::{Heard, Job, Known, Patience};
 use link::{Cursor, Link};
@@ -61,20 +61,11 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// Jobs followed at a time, over all instances.
 const CONCURRENCY: usize = 64;
 
-/// Which instances the site allows to be commanded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowedOcps {
-    /// All of them.
-    All,
-    /// These.
-    Only(BTreeSet<i64>),
-}
-
 /// Carries out `ocps` steps.
 pub struct OcpsBackend {
     domain: Domain,
     component: Arc<Component>,
-    allowed: AllowedOcps,
+    allowed: AllowedCommands,
     links: Mutex<HashMap<i64, Arc<OnceCell<Arc<Link>>>>>,
 }
 
@@ -97,8 +88,9 @@ enum Phase {
 }
 
 impl OcpsBackend {
-    /// Commands the OCPS instances on the bus of `domain`, in its name. `component` is the interface of OCPS.
-    pub fn new(domain: Domain, component: Arc<Component>, allowed: AllowedOcps) -> Self {
+    /// Commands the OCPS instances on the bus of `domain`, in its name: `execute`, and `abort_job` for what it
+    /// started. `component` is the interface of OCPS; `allowed` says what the site lets us send.
+    pub fn new(domain: Domain, component: Arc<Component>, allowed: AllowedCommands) -> Self {
         Self { domain, component, allowed, links: Mutex::default() }
     }
 
@@ -116,12 +108,13 @@ impl OcpsBackend {
     }
 
     fn check(&self, index: i64) -> Result<(), StepError> {
-        match &self.allowed {
-            AllowedOcps::Only(indices) if !indices.contains(&index) => Err(StepError::permanent(format!(
-                "OCPS:{index} is not on the list of components that this Catcher may command; nothing was sent"
-            ))),
-            AllowedOcps::Only(_) | AllowedOcps::All => Ok(()),
+        let number = i32::try_from(index).unwrap_or_default();
+        if (self.allowed)("OCPS", number, "execute") {
+            return Ok(());
         }
+        Err(StepError::permanent(format!(
+            "execute of OCPS:{index} is not among the allowed_commands of this site; nothing was sent"
+        )))
     }
 
     /// The link to an instance, made at its first use and kept.
@@ -324,7 +317,7 @@ impl OcpsBackend {
                     None => {}
                     Some(Ok(outcome)) => return Ok(outcome),
                     Some(Err(end)) => {
-                        let error = stop.error(&end.text).with_result(end.result);
+                        let error = stop.error(&end.text).with_result(*end.result);
                         return Err(error.with_backend_id(end.backend_id));
                     }
                 }

@@ -92,7 +92,7 @@ impl Bench {
         let handle = StepHandle::new(id(), stopped, journal.clone(), sender);
         let domain = bus.domain(process);
         domain.set_default_identity("Catcher:3");
-        let backend = OcpsBackend::new(domain, component(), AllowedOcps::All);
+        let backend = OcpsBackend::new(domain, component(), Arc::new(|_, _, _| true));
         Self { bus, control, journal, stop, reports: StdMutex::new(reports), handle, backend }
     }
 
@@ -293,10 +293,10 @@ async fn what_must_not_leave_does_not() {
     let params = json!({"index": 1, "pipeline": "a.yaml", "data_query": "instrument=\"LATISS\""});
     assert_eq!(b.run(&call(params)).await.unwrap_err().class, ErrorClass::Permanent);
     let domain = b.bus.domain(11);
-    let only = AllowedOcps::Only([2].into());
-    let backend = OcpsBackend::new(domain, component(), only);
+    let only = |component: &str, index, command: &str| (component, index, command) == ("OCPS", 2, "execute");
+    let backend = OcpsBackend::new(domain, component(), Arc::new(only));
     let error = backend.execute(&pipeline("isr.yaml"), &b.handle).await.unwrap_err();
-    assert!(error.text.contains("may command"), "{error}");
+    assert!(error.text.contains("allowed_commands"), "{error}");
     assert_eq!((ocps.executed().len(), b.commands_sent()), (0, 0));
 }
 
