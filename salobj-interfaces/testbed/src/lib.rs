@@ -51,7 +51,9 @@ impl Testbed {
     pub async fn start_with(clock: Clock) -> Result<Testbed, TransportError> {
         let broker = Arc::new(MockBroker::start()?);
         let registry = RegistryServer::start().await?;
-        let env = env(broker.address(), registry.url())?;
+        let mut env = env(broker.address(), registry.url())?;
+        // The mock broker answers an empty fetch only when this time is over, also if a record came meanwhile.
+        env.consumer_config.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
         let maker = Arc::clone(&broker);
         let options = KafkaOptions {
             clock,
