@@ -1,3 +1,4 @@
-//! 5. Tell: EFD.
+//! 5. Tell: the EFD, the folder of reports.
 
 pub mod efd;
+pub mod report_folder;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::plot::{Line, LineKind, Panel, Plot, thinned};
+use super::plot::{Band, Line, LineKind, Panel, Plot, thinned};
 use super::series::{Series, SeriesSet};
 use super::{Analysis, AnalysisError, stats};
 
@@ -156,6 +156,14 @@ fn gaps(times: &[f64]) -> usize {
 fn draw(axes: &[Axis]) -> Plot {
     let panels = axes.iter().map(|axis| {
         let (times, values) = thinned(&axis.times, &axis.arcsec);
+        let rms = stats::rms(&axis.arcsec);
+        let ends = vec![axis.times[0], axis.times[axis.times.len() - 1]];
+        let band = Band {
+            label: format!("± rms {rms:.3} arcsec"),
+            times: ends,
+            low: vec![-rms; 2],
+            high: vec![rms; 2],
+        };
         Panel {
             label: if axis.name == AZIMUTH {
                 "azimuth · cos(elevation)".to_owned()
@@ -169,6 +177,7 @@ fn draw(axes: &[Axis]) -> Plot {
                 times,
                 values,
             }],
+            bands: vec![band],
             ..Panel::default()
         }
     });

@@ -24,6 +24,9 @@ pub struct Panel {
     pub limits: Vec<(String, f64)>,
     /// Vertical lines: (label, TAI s), e.g. `now`.
     pub marks: Vec<(String, f64)>,
+    /// Keys of the result that live on this vertical axis: alarm levels of them may be drawn here.
+    #[serde(default)]
+    pub shows: Vec<String>,
 }
 
 /// What a line stands for; it decides how it is drawn.

@@ -256,6 +256,7 @@ fn draw(
             bands: vec![band],
             limits: params.limit.map(|limit| ("limit".to_owned(), limit)).into_iter().collect(),
             marks: vec![("end of data".to_owned(), start)],
+            shows: ["predicted", "low", "high"].map(str::to_owned).to_vec(),
         }],
     }
 }
