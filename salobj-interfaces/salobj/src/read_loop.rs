@@ -165,6 +165,8 @@ impl ReadLoop {
                         () = cancel.cancelled() => break,
                         () = self.record(record) => {}
                     }
+                    // A burst must not fill the queues before those who empty them get a turn.
+                    tokio::task::yield_now().await;
                 }
                 ReadEvent::Trouble(e) => {
                     tracing::warn!(component = %self.name_index, "reading {}: {e}", self.name_index);

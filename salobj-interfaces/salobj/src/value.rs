@@ -42,3 +42,31 @@ impl Value {
         }
     }
 }
+
+macro_rules! from {
+    ($($from:ty => $variant:ident, $value:ident => $made:expr;)*) => {
+        $(impl From<$from> for Value {
+            fn from($value: $from) -> Value {
+                Value::$variant($made)
+            }
+        })*
+    };
+}
+
+from! {
+    bool => Bool, v => v;
+    i32 => Int, v => v.into();
+    i64 => Int, v => v;
+    u32 => Int, v => v.into();
+    f32 => Double, v => v.into();
+    f64 => Double, v => v;
+    &str => Text, v => v.into();
+    String => Text, v => v.into();
+    Arc<str> => Text, v => v;
+    &[bool] => Bools, v => v.into();
+    &[i64] => Ints, v => v.into();
+    &[f64] => Doubles, v => v.into();
+    Vec<bool> => Bools, v => v.into();
+    Vec<i64> => Ints, v => v.into();
+    Vec<f64> => Doubles, v => v.into();
+}

@@ -165,6 +165,15 @@ impl Controller {
         })
     }
 
+    /// Starts a write-only controller, then publishes `logLevel`.
+    pub async fn start_writing(&self) -> Result<(), SalError> {
+        if self.inner.acks.is_some() {
+            let text = format!("{} takes commands: start it with a handler", self.name_index());
+            return Err(SalError::Options(text));
+        }
+        self.start_info().await
+    }
+
     /// Starts: all other components of the domain first, then this one; then publishes `logLevel`.
     pub async fn start(&self, handler: Arc<dyn CommandHandler>) -> Result<(), SalError> {
         let inner = &self.inner;
@@ -190,6 +199,11 @@ impl Controller {
                 inner.info.add_read(plan);
             }
         }
+        self.start_info().await
+    }
+
+    async fn start_info(&self) -> Result<(), SalError> {
+        let inner = &self.inner;
         inner.info.start().await?;
         if let Ok(event) = self.event("logMessage") {
             inner.info.spawn(inner.log.publish(event));

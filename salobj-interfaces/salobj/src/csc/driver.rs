@@ -266,7 +266,7 @@ impl Driver {
         }
         let text = |s: &str| Value::Text(s.into());
         let versions = [
-            ("cscVersion", text(&spec.version)),
+            ("cscVersion", text(spec.version)),
             ("xmlVersion", text(XML_VERSION)),
             ("salVersion", text("")),
             ("subsystemVersions", text(&spec.subsystem_versions)),

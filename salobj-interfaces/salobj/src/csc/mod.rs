@@ -37,7 +37,7 @@ pub struct CscSpec {
     /// The component.
     pub component: Arc<Component>,
     /// Version of the CSC's software (`cscVersion`, `--version`).
-    pub version: String,
+    pub version: &'static str,
     /// Versions of its parts, `key=value` list (`subsystemVersions`).
     pub subsystem_versions: String,
     /// Simulation modes it knows; 0 is the real thing.
@@ -52,10 +52,10 @@ pub struct CscSpec {
 
 impl CscSpec {
     /// A CSC that is not configurable, has no simulation mode, and begins in STANDBY.
-    pub fn new(component: Arc<Component>, version: impl Into<String>) -> CscSpec {
+    pub fn new(component: Arc<Component>, version: &'static str) -> CscSpec {
         CscSpec {
             component,
-            version: version.into(),
+            version,
             subsystem_versions: String::new(),
             simulation_modes: vec![0],
             config: None,
