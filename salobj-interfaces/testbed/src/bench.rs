@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Testbed;
 use sal_idl::TopicKind;
 use salobj::csc::{Csc, CscOptions, CscSpec, RunningCsc};
 use salobj::transport::Transport;
@@ -40,6 +41,12 @@ impl Bus {
         let control = transport.control();
         let env = Env { site: Some("test".to_owned()), ..Env::for_subname("test_bench") };
         (Bus { transport: Arc::new(transport), clock, env }, control)
+    }
+
+    /// The servers of a test bed (mock or real), on the system's clock.
+    pub fn kafka(testbed: &Testbed) -> Bus {
+        let env = Env { site: Some("test".to_owned()), ..testbed.env().clone() };
+        Bus { transport: testbed.transport(), clock: testbed.options().clock, env }
     }
 
     /// A domain of "another process": its origin is the process id plus `n`.

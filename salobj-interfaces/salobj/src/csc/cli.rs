@@ -18,10 +18,16 @@ use std::sync::Arc;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::state::SummaryState;
 use super::{Csc, CscOptions, CscSpec, RunningCsc, StartError, start};
 use crate::domain::Domain;
+use crate::env::Env;
+use crate::error::SalError;
+use crate::tai::Clock;
+use crate::transport::kafka::{KafkaOptions, KafkaTransport};
 
 /// The arguments of a CSC, for a program called `name`.
 pub fn command(name: impl Into<clap::builder::Str>, spec: &CscSpec) -> Command {
@@ -188,6 +194,37 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// A whole program: arguments, environment, log to stderr and to SAL, Kafka, and the CSC that `make` makes of the
+/// options. To be called from `fn main() -> ExitCode`.
+pub fn main(spec: CscSpec, make: impl FnOnce(&CscOptions) -> Arc<dyn Csc>) -> ExitCode {
+    let name = format!("run_{}", spec.component.name.to_lowercase());
+    let options = options(&spec, &command("run_csc", &spec).bin_name(name).get_matches());
+    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber =
+        tracing_subscriber::registry().with(stderr.with_filter(filter)).with(crate::log::layer());
+    // An error means that the caller has installed a subscriber of its own: that one counts.
+    tracing::subscriber::set_global_default(subscriber).unwrap_or_default();
+    exit_code(&on_kafka(spec, options, make))
+}
+
+fn on_kafka(
+    spec: CscSpec,
+    options: CscOptions,
+    make: impl FnOnce(&CscOptions) -> Arc<dyn Csc>,
+) -> Result<(), StartError> {
+    let env = Env::from_process().map_err(|e| StartError::Options(e.to_string()))?;
+    let transport = KafkaTransport::new(&env, KafkaOptions::default()).map_err(SalError::from)?;
+    let domain = Domain::new(Arc::new(transport), Clock::System, env);
+    let csc = make(&options);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StartError::Options(format!("no runtime: {e}")))?;
+    runtime.block_on(run(&domain, spec, options, csc))
 }
 
 /// The exit status of [`run`], with the reason on stderr.
