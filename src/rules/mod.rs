@@ -13,10 +13,12 @@ mod code;
 mod compile;
 mod diagnose;
 mod engine;
+mod expr;
 mod flow;
 mod model;
 mod schema;
 mod template;
+mod window;
 mod yaml;
 
 pub use compile::compile;
