@@ -1,24 +1,203 @@
-//! The programs and templates of a compiled rule.
+//! The programs and templates of a compiled rule, and the two questions that a run asks its rule.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use salobj::Value;
+use serde_json::{Map, Value as Json};
 
-use super::model::{Rule, RunContext, Tri};
+use super::expr::lists::{to_json, value_of};
+use super::expr::scope::CellPlan;
+use super::expr::tree::{BoolE, Expr, NumE};
+use super::expr::{Env, Mark, Stateful};
+use super::flow::FieldNeed;
+use super::model::{FromLevel, Rule, RunContext, Tri};
+use super::spec::{Join, OnIdle, TestSpec};
 use super::template::{RenderError, Template};
+use super::window::{Length, Reducer};
+use crate::alarms::{Direction, Levels, Severity};
 
 /// Everything of a rule that is evaluated.
 #[derive(Debug, Default)]
 pub(crate) struct Code {
-    /// Templates of each step's parameters, by step and JSON pointer.
-    pub(crate) params: BTreeMap<String, Vec<(String, Template)>>,
+    pub(crate) inputs: Vec<InputCode>,
+    pub(crate) cells: Vec<CellPlan>,
+    pub(crate) stateful: Vec<Stateful>,
+    /// `when` of the trigger.
+    pub(crate) when: Option<BoolE>,
+    /// The inputs that `when` reads.
+    pub(crate) when_reads: u64,
+    /// Something of the rule has to be looked at again as time goes on, each second.
+    pub(crate) clocked: bool,
+    pub(crate) steps: BTreeMap<String, StepCode>,
+    pub(crate) alarm: Option<AlarmCode>,
+    pub(crate) tests: Vec<TestSpec>,
+}
+
+/// One input.
+#[derive(Debug)]
+pub(crate) struct InputCode {
+    pub(crate) name: String,
+    pub(crate) component: String,
+    pub(crate) sal_name: String,
+    /// `None`: all instances.
+    pub(crate) index: Option<i64>,
+    pub(crate) filter: Option<Filter>,
+    /// Values before the first message, by cell.
+    pub(crate) initial: Vec<(u16, Value)>,
+    /// Seconds; infinity if older values count as well.
+    pub(crate) max_age: f64,
+    pub(crate) window: Option<(Length, Reducer, usize)>,
+    /// The cell, for an input that is one value.
+    pub(crate) single: Option<u16>,
+}
+
+/// A condition on the message itself, and the fields it reads, in the order of its cells.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) expr: BoolE,
+    pub(crate) needs: Vec<FieldNeed>,
+}
+
+/// What a step evaluates.
+#[derive(Debug, Default)]
+pub(crate) struct StepCode {
+    pub(crate) when: Option<BoolE>,
+    /// Templates of its parameters by JSON pointer.
+    pub(crate) params: Vec<(String, Template)>,
+    /// It commands another component.
+    pub(crate) commands: bool,
+}
+
+/// How the alarm is judged.
+#[derive(Debug)]
+pub(crate) struct AlarmCode {
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) gate: Option<(BoolE, OnIdle)>,
+    pub(crate) join: Join,
+    pub(crate) separator: String,
+    pub(crate) on_idle: OnIdle,
+    pub(crate) from: FromLevel,
+    pub(crate) reason: Option<Template>,
+    /// The inputs that it reads.
+    pub(crate) reads: u64,
+    /// It reads results of tasks.
+    pub(crate) fed_by_tasks: bool,
+}
+
+/// One judgement.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    pub(crate) verdict: Verdict,
+    /// Seconds that it must last; 0 at once.
+    pub(crate) hold: f64,
+    pub(crate) reason: Option<Template>,
+}
+
+/// What gives the severity.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// A value and its limits; the text of the value and its unit are for the default reason.
+    Levels { value: NumE, levels: Levels, direction: Direction, text: String, unit: String },
+    /// Conditions from the worst severity down, with their texts.
+    Each(Vec<(Severity, BoolE, String)>),
+    /// An expression that gives 1 to 4.
+    Number(Expr, String),
+}
+
+/// Cells, marks and maps for an evaluation outside the engine.
+pub(crate) struct Frozen<'a> {
+    cells: Vec<Value>,
+    marks: Vec<Mark>,
+    ctx: &'a RunContext,
+}
+
+impl<'a> Frozen<'a> {
+    /// The rule's cells as they were when the run was triggered.
+    pub(crate) fn of(code: &Code, ctx: &'a RunContext) -> Frozen<'a> {
+        let json_of = |plan: &CellPlan| {
+            let input = &code.inputs[usize::from(plan.input)];
+            let value = ctx.inputs.get(&input.name)?;
+            if input.single.is_some() { Some(value) } else { value.get(&plan.need.name) }
+        };
+        let cells = code.cells.iter().map(|p| json_of(p).map(value_of).unwrap_or_default()).collect();
+        let marks = code
+            .inputs
+            .iter()
+            .map(|input| match ctx.inputs.contains_key(&input.name) {
+                true => {
+                    let sent = ctx.stamps.get(&input.name).copied().unwrap_or(ctx.at.0);
+                    Mark { sent, received: sent, fresh_until: f64::INFINITY }
+                }
+                false => Mark::NEVER,
+            })
+            .collect();
+        Frozen { cells, marks, ctx }
+    }
+
+    pub(crate) fn env<'e>(&'e self, memory: &'e [super::expr::Memory], now: f64) -> Env<'e> {
+        Env {
+            cells: &self.cells,
+            marks: &self.marks,
+            memory,
+            now,
+            judged: f64::NAN,
+            parameters: &self.ctx.parameters,
+            tasks: &self.ctx.tasks,
+            trigger: &self.ctx.trigger,
+            locals: RefCell::default(),
+            why: Cell::new(None),
+        }
+    }
+}
+
+impl Code {
+    /// Names of the inputs, for messages.
+    pub(crate) fn input_names(&self) -> Vec<&str> {
+        self.inputs.iter().map(|i| i.name.as_str()).collect()
+    }
+
+    /// The inputs as a run's context has them: those that are known.
+    pub(crate) fn inputs_as_json(&self, cells: &[Value], marks: &[Mark], now: f64) -> Map<String, Json> {
+        let mut all = Map::new();
+        for (i, input) in self.inputs.iter().enumerate() {
+            if now > marks[i].fresh_until {
+                continue;
+            }
+            let known = |v: &Value| !matches!(v, Value::Null) && !matches!(v, Value::Double(d) if d.is_nan());
+            if let Some(cell) = input.single {
+                let value = &cells[usize::from(cell)];
+                if known(value) {
+                    all.insert(input.name.clone(), to_json(value));
+                }
+                continue;
+            }
+            let fields = self
+                .cells
+                .iter()
+                .zip(cells)
+                .filter(|(plan, value)| usize::from(plan.input) == i && known(value))
+                .map(|(plan, value)| (plan.need.name.clone(), to_json(value)));
+            all.insert(input.name.clone(), Json::Object(fields.collect()));
+        }
+        all
+    }
 }
 
 impl Rule {
     /// Whether the step is to be run: its `when` on the run's context; true without one.
     pub fn step_when(&self, step: &str, ctx: &RunContext) -> Tri {
-        let _ = (step, ctx);
-        Tri::True
+        let Some(when) = self.code.steps.get(step).and_then(|s| s.when.as_ref()) else { return Tri::True };
+        let frozen = Frozen::of(&self.code, ctx);
+        let env = frozen.env(&[], ctx.at.0);
+        match when.get(&env) {
+            Some(true) => Tri::True,
+            Some(false) => Tri::False,
+            None => {
+                let names = self.code.input_names();
+                Tri::Unknown(env.why.get().map_or_else(|| "unknown".to_owned(), |why| why.say(&names)))
+            }
+        }
     }
 
     /// The step's parameters with every template filled in. A text that is one single expression, such as
@@ -31,7 +210,7 @@ impl Rule {
             return Err(RenderError::unknown_step(step));
         };
         let mut params = plan.params.clone();
-        for (pointer, template) in self.code.params.get(step).into_iter().flatten() {
+        for (pointer, template) in self.code.steps.get(step).iter().flat_map(|s| &s.params) {
             let slot = params.pointer_mut(pointer).expect("the pointer was made from these parameters");
             *slot = template.value(ctx, None).map_err(|e| e.inside(step, pointer))?;
         }

@@ -89,7 +89,10 @@ pub struct Sample<'a> {
 pub enum Input<'a> {
     /// A record that has just come.
     Sample(&'a Sample<'a>),
-    /// A record of the past: fills latched values and windows, fires nothing, raises nothing.
+    /// A record that has just come while nothing may happen (outside ENABLED): latched, fires nothing, raises nothing.
+    Quiet(&'a Sample<'a>),
+    /// A record of the past: fills latched values and windows of the rules that are new since `Engine::history_done`.
+    /// Fires nothing, raises nothing.
     History(&'a Sample<'a>),
     /// Time went on. Wanted at `Engine::next_deadline`; harmless at any other time.
     Tick,
@@ -219,6 +222,8 @@ pub enum SkipReason {
     },
     /// The rule is quarantined.
     Quarantined,
+    /// The rule is in shadow mode.
+    Shadow,
     /// The rule was removed, replaced or disabled while the run waited.
     Withdrawn,
 }
@@ -235,6 +240,7 @@ impl std::fmt::Display for SkipReason {
             }
             SkipReason::QueueFull { length } => write!(f, "{length} runs of this rule are waiting already"),
             SkipReason::Quarantined => f.write_str("the rule is quarantined"),
+            SkipReason::Shadow => f.write_str("the rule is in shadow mode"),
             SkipReason::Withdrawn => {
                 f.write_str("the rule was removed, replaced or disabled while the run waited")
             }

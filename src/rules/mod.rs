@@ -16,14 +16,17 @@ mod engine;
 mod expr;
 mod flow;
 mod model;
+mod read;
 mod schema;
+mod series;
+mod spec;
 mod template;
 mod window;
 mod yaml;
 
 pub use compile::compile;
 pub use diagnose::{Diagnostic, SourceFile};
-pub use engine::Engine;
+pub use engine::{Engine, RuleStatus};
 pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
     TopicId, TopicNeed, TriggerRefused,
@@ -34,3 +37,6 @@ pub use model::{
 };
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema};
 pub use template::RenderError;
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,35 @@ fn unit(text: &str) -> Option<String> {
         unit => Some(unit.to_owned()),
     }
 }
+
+impl SchemaSource for sal_idl::Library {
+    fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
+        if !self.contains(component) {
+            return Err(SchemaError::UnknownComponent(component.to_owned()));
+        }
+        let found = self.component(component).map_err(|e| SchemaError::Unreadable {
+            component: component.to_owned(),
+            reason: e.to_string(),
+        })?;
+        match found.topics.iter().find(|t| t.sal_name == sal_name) {
+            Some(topic) => Ok(Arc::new(TopicSchema::of(topic, found.indexed))),
+            None => {
+                Err(SchemaError::UnknownTopic { component: component.to_owned(), topic: sal_name.to_owned() })
+            }
+        }
+    }
+
+    fn enumerations(&self, component: &str) -> Vec<Enumeration> {
+        self.component(component).map(|c| c.enums.clone()).unwrap_or_default()
+    }
+
+    fn components(&self) -> Vec<String> {
+        self.names().map(str::to_owned).collect()
+    }
+
+    fn topics(&self, component: &str) -> Vec<String> {
+        self.component(component)
+            .map(|c| c.topics.iter().map(|t| t.sal_name.clone()).collect())
+            .unwrap_or_default()
+    }
+}

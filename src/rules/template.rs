@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value as Jinja};
+use salobj::Tai;
 use serde_json::Value as Json;
 
 use super::model::RunContext;
@@ -49,6 +50,8 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(50_000));
+    env.add_filter("utc_iso", |tai: f64| format!("{}Z", Tai(tai).utc_iso()));
+    env.add_filter("tai_iso", |tai: f64| Tai(tai).tai_iso());
     env.add_filter("round", round);
     env
 });

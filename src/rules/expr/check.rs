@@ -185,6 +185,7 @@ impl Checker<'_, '_> {
                     let expr = cell_expr(CellRef { cell: *cell, input: i as u16 }, *kind, *list);
                     Some(Typed { expr, unit: unit.clone() })
                 }
+                Shape::Broken => Some(Expr::Dyn(DynE::Const(serde_json::Value::Null)).into()),
                 Shape::Message(..) => {
                     let message = format!("\"{name}\" is a whole message; name one of its fields");
                     let help = Some(format!("write {name}.<field>, or give the input a `field`"));
@@ -252,6 +253,7 @@ impl Checker<'_, '_> {
         let scope = self.scope;
         let name = &scope.inputs[input].name;
         match &scope.inputs[input].shape {
+            Shape::Broken => Some(Expr::Dyn(DynE::Const(serde_json::Value::Null)).into()),
             Shape::One { .. } => {
                 let message = format!("input \"{name}\" is a single value and has no field \"{field}\"");
                 self.wrong_help(

@@ -198,7 +198,8 @@ impl Checker<'_, '_> {
                 Expr::Int(x) => to_num(x),
                 Expr::Dyn(x) => NumE::FromDyn(Box::new(x)),
                 other => {
-                    return self.wrong(arg, format!("a number is wanted here, this is {}", other.type_name()));
+                    return self
+                        .wrong(arg, format!("a number is wanted here, this is {}", other.type_name()));
                 }
             });
         }

@@ -38,6 +38,11 @@ impl Cells {
         u16::try_from(at).unwrap_or(u16::MAX)
     }
 
+    /// True if some cell belongs to the input.
+    pub(crate) fn any(&self, input: u16) -> bool {
+        self.plans.borrow().iter().any(|p| p.input == input)
+    }
+
     pub(crate) fn into_plans(self) -> Vec<CellPlan> {
         self.plans.into_inner()
     }
@@ -59,6 +64,8 @@ pub(crate) enum Shape {
     },
     /// Fields of a message: all of them, or those named.
     Message(Arc<TopicSchema>, Option<Vec<String>>),
+    /// The input itself is wrong, which is told; what uses it is not a mistake as well.
+    Broken,
 }
 
 /// An input as expressions see it.

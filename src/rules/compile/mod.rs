@@ -1,0 +1,289 @@
+//! Rule file to rules: read, check everything, compile.
+
+mod alarm;
+mod expand;
+mod inputs;
+mod names;
+mod tests_section;
+mod text;
+mod workflow;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sal_idl::Enumeration;
+
+use super::code::Code;
+use super::diagnose::{Diagnostic, SourceFile, suggest};
+use super::expr::scope::{Allowed, Cells, InputScope, Scope, TaskScope};
+use super::expr::tree::{BoolE, Expr};
+use super::expr::{Stateful, Typed, check};
+use super::model::{Mode, Occasion, Rule, Trigger};
+use super::read;
+use super::schema::SchemaSource;
+use super::spec::{At, Cel, RuleSpec};
+use super::yaml::{self, Node, Problems, Yaml};
+
+pub(in crate::rules) use text::hash16;
+
+/// Reads, checks and compiles a rule file: a mapping with `rules`, or one rule alone.
+///
+/// # Errors
+/// All mistakes at once, in the order of the file.
+pub fn compile(source: &SourceFile, schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, Vec<Diagnostic>> {
+    let problems = Problems::new(source);
+    let root = match yaml::parse(source, &problems.source) {
+        Ok(root) => root,
+        Err(diagnostic) => return Err(vec![diagnostic]),
+    };
+    let mut rules: Vec<Arc<Rule>> = Vec::new();
+    let mut names: Vec<(String, yaml::Span)> = Vec::new();
+    for node in rules_of(&root, &problems) {
+        for node in expand::expand(node, &problems) {
+            problems.enter(None);
+            let Some(spec) = read::rule(&node, &problems) else { continue };
+            let span = spec.name.span;
+            if names.iter().any(|(n, _)| *n == spec.name.value) {
+                problems.add(span, format!("there are two rules of the name \"{}\"", spec.name.value));
+            }
+            names.push((spec.name.value.clone(), span));
+            if let Some(rule) = rule(spec, &node, &problems, schemas) {
+                rules.push(Arc::new(rule));
+            }
+        }
+    }
+    let problems = problems.into_vec();
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+fn rules_of<'n>(root: &'n Node, problems: &Problems<'_>) -> Vec<&'n Node> {
+    let Yaml::Map(entries) = &root.value else {
+        let help = "begin it with `rules:`".to_owned();
+        problems.add_help(root.span, format!("a rule file must be a mapping, this is {}", root.kind()), help);
+        return Vec::new();
+    };
+    if root.get("rules").is_none() && root.get("name").is_some() {
+        return vec![root];
+    }
+    for (key, _) in entries {
+        if key.name != "rules" {
+            let help = suggest(&key.name, ["rules"], "known keys");
+            problems.add_help(key.span, format!("a rule file has no key `{}`", key.name), help);
+        }
+    }
+    match root.get("rules") {
+        Some(Node { value: Yaml::List(all), .. }) if !all.is_empty() => all.iter().collect(),
+        Some(node) => {
+            problems.add(node.span, "`rules` must be a list of rules");
+            Vec::new()
+        }
+        None => {
+            problems.add(root.span, "`rules` is missing");
+            Vec::new()
+        }
+    }
+}
+
+/// What the parts of one rule are compiled with.
+pub(super) struct Work<'a> {
+    pub(super) problems: &'a Problems<'a>,
+    pub(super) schemas: &'a dyn SchemaSource,
+    pub(super) spec: &'a RuleSpec,
+    pub(super) inputs: Vec<InputScope>,
+    pub(super) cells: Cells,
+    pub(super) stateful: RefCell<Vec<Stateful>>,
+    pub(super) enums: Vec<Enumeration>,
+    pub(super) tasks: Vec<TaskScope>,
+    pub(super) clocked: Cell<bool>,
+}
+
+/// An expression, the inputs that it reads, and whether it reads tasks.
+pub(super) struct Checked {
+    pub(super) typed: Typed,
+    pub(super) reads: u64,
+    pub(super) reads_tasks: bool,
+}
+
+impl Work<'_> {
+    /// Checks an expression of the file; mistakes are noted at their places.
+    pub(super) fn check(&self, cel: &At<Cel>, allowed: Allowed) -> Option<Checked> {
+        let scope = Scope {
+            inputs: &self.inputs,
+            cells: &self.cells,
+            stateful: &self.stateful,
+            enums: &self.enums,
+            parameters: &self.spec.parameters,
+            tasks: &self.tasks,
+            allowed,
+            read: Cell::new(0),
+            reads_tasks: Cell::new(false),
+            clocked: Cell::new(false),
+        };
+        match check(&cel.value.0, &scope) {
+            Ok(typed) => {
+                self.clocked.set(self.clocked.get() || scope.clocked.get());
+                Some(Checked { typed, reads: scope.read.get(), reads_tasks: scope.reads_tasks.get() })
+            }
+            Err(mistakes) => {
+                for m in mistakes {
+                    let place = read::inside(&self.problems.source, cel.span, &cel.value.0, m.span);
+                    self.problems.add_help(place, m.message, m.help);
+                }
+                None
+            }
+        }
+    }
+
+    /// Checks a condition.
+    pub(super) fn condition(&self, cel: &At<Cel>, allowed: Allowed, key: &str) -> Option<(BoolE, Checked)> {
+        let checked = self.check(cel, allowed)?;
+        match checked.typed.expr.clone() {
+            Expr::Bool(x) => Some((x, checked)),
+            Expr::Dyn(x) => Some((BoolE::FromDyn(Box::new(x)), checked)),
+            other => {
+                let message = format!("`{key}` must be true or false, this is {}", other.type_name());
+                self.problems.add_help(cel.span, message, "compare it with something".to_owned());
+                None
+            }
+        }
+    }
+}
+
+fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn SchemaSource) -> Option<Rule> {
+    let before = problems.count();
+    let name = spec.name.value.trim().to_owned();
+    if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+        problems
+            .add(spec.name.span, "a rule's name has 1 to 200 characters, none of them a control character");
+    }
+    let mut work = Work {
+        problems,
+        schemas,
+        spec: &spec,
+        inputs: Vec::new(),
+        cells: Cells::default(),
+        stateful: RefCell::default(),
+        enums: Vec::new(),
+        tasks: Vec::new(),
+        clocked: Cell::new(false),
+    };
+    let inputs = inputs::inputs(&mut work);
+    let workflow = workflow::workflow(&mut work);
+    let (trigger, when, when_reads) = trigger(&work);
+    let alarm = alarm::alarm(&work, &trigger.on);
+    if spec.alarm.is_none() && spec.tasks.0.is_empty() {
+        problems.add(spec.span, "the rule does nothing: it has neither `tasks` nor `alarm`");
+    }
+    tests_section::check(&work);
+    if problems.count() > before {
+        return None;
+    }
+    let (workflow, steps) = workflow;
+    let (plan, code) = alarm.unzip();
+    let clocked = work.clocked.get();
+    let inputs = inputs::finish(inputs, &work.cells);
+    let (cells, stateful) = (work.cells.into_plans(), work.stateful.into_inner());
+    let definition = text::definition(problems, node);
+    Some(Rule {
+        revision: text::revision(node),
+        definition,
+        name,
+        description: spec.description.map(|d| d.value).unwrap_or_default(),
+        mode: spec.mode.unwrap_or(Mode::Live),
+        parameters: spec.parameters,
+        trigger,
+        workflow,
+        alarm: plan,
+        report: spec.report.and_then(|r| r.from).unwrap_or_default(),
+        budget: spec.budget.unwrap_or_default(),
+        code: Code {
+            inputs,
+            cells,
+            stateful,
+            when,
+            when_reads,
+            clocked,
+            steps,
+            alarm: code,
+            tests: spec.tests,
+        },
+    })
+}
+
+fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
+    let duration = |at: &Option<At<super::spec::Seconds>>, default: f64| {
+        Duration::from_secs_f64(at.as_ref().map_or(default, |s| s.value.0))
+    };
+    let Some(spec) = &work.spec.trigger else {
+        if let Some((key, _)) = work.spec.tasks.0.first() {
+            let help = "give it a `trigger`: each, every, when, or manual: true".to_owned();
+            work.problems.add_help(key.span, "nothing starts these tasks", help);
+        }
+        let trigger = Trigger {
+            on: Occasion::Manual,
+            cooldown: Duration::ZERO,
+            max_event_age: Duration::from_secs(600),
+            max_concurrent: 1,
+            overlap: super::model::Overlap::Queue,
+        };
+        return (trigger, None, 0);
+    };
+    if work.spec.tasks.0.is_empty() && work.spec.alarm.is_some() {
+        let help = "an alarm without tasks is judged whenever its inputs change; use `gate` to restrict it"
+            .to_owned();
+        work.problems.add_help(spec.span, "a trigger starts tasks, and the rule has none", help);
+    }
+    let allowed = Allowed { state: true, ..Allowed::default() };
+    let when = spec.when.as_ref().and_then(|w| work.condition(w, allowed, "when"));
+    let manual = spec.manual.as_ref().is_some_and(|m| m.value);
+    let occasions =
+        usize::from(spec.each.is_some()) + usize::from(spec.every.is_some()) + usize::from(manual);
+    if occasions > 1 {
+        work.problems.add(spec.span, "a trigger has one of `each`, `every` and `manual: true`");
+    } else if occasions == 0 && spec.when.is_none() {
+        work.problems.add(spec.span, "a trigger needs one of `each`, `every`, `manual: true` and `when`");
+    }
+    let on = if let Some(each) = &spec.each {
+        let mut positions = Vec::new();
+        for name in each {
+            match work.spec.inputs.0.iter().position(|(k, _)| k.name == name.value) {
+                Some(i) => positions.push(i),
+                None => {
+                    let help = suggest(
+                        &name.value,
+                        work.spec.inputs.0.iter().map(|(k, _)| k.name.as_str()),
+                        "inputs",
+                    );
+                    work.problems.add_help(name.span, format!("there is no input \"{}\"", name.value), help);
+                }
+            }
+        }
+        Occasion::Each(positions)
+    } else if let Some(every) = &spec.every {
+        if every.value.0 < 0.1 {
+            work.problems.add(every.span, "`every` must be at least 100ms");
+        }
+        Occasion::Every(Duration::from_secs_f64(every.value.0))
+    } else if manual {
+        Occasion::Manual
+    } else {
+        Occasion::Edge
+    };
+    if let Some(most) = &spec.max_concurrent
+        && most.value == 0
+    {
+        work.problems.add(most.span, "`max_concurrent` must be at least 1");
+    }
+    let trigger = Trigger {
+        on,
+        cooldown: duration(&spec.cooldown, 0.0),
+        max_event_age: duration(&spec.max_event_age, 600.0),
+        max_concurrent: spec.max_concurrent.as_ref().map_or(1, |n| n.value as usize),
+        overlap: spec.overlap.unwrap_or_default(),
+    };
+    match when {
+        Some((when, checked)) => (trigger, Some(when), checked.reads),
+        None => (trigger, None, 0),
+    }
+}

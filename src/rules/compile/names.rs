@@ -1,0 +1,139 @@
+//! Templates of a rule: syntax, and every name in them.
+
+use std::collections::BTreeSet;
+
+use super::Work;
+use crate::rules::diagnose::suggest;
+use crate::rules::expr::scope::Shape;
+use crate::rules::flow::Part;
+use crate::rules::read::inside;
+use crate::rules::template::Template;
+use crate::rules::yaml::Span;
+
+/// What a template may use besides inputs, parameters and the trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MayUse {
+    pub(super) tasks: bool,
+    pub(super) value: bool,
+}
+
+/// Functions of the template language.
+const GLOBALS: &[&str] = &["range", "dict", "namespace", "loop"];
+
+/// Checks a template; the answer has the steps whose results it reads.
+pub(super) fn template(
+    work: &Work<'_>,
+    span: Span,
+    text: &str,
+    may: MayUse,
+) -> Option<(Template, BTreeSet<String>)> {
+    let template = match Template::parse(text) {
+        Ok(template) => template,
+        Err(e) => {
+            work.problems.add(inside(&work.problems.source, span, text, e.span), e.message);
+            return None;
+        }
+    };
+    let before = work.problems.count();
+    let mut steps = BTreeSet::new();
+    for name in template.names() {
+        if let Some(step) = check(work, span, text, &name, may) {
+            steps.insert(step);
+        }
+    }
+    (work.problems.count() == before).then_some((template, steps))
+}
+
+/// Checks one dotted name; the answer is the step that it belongs to.
+fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let at = text.find(name).or_else(|| text.find(parts[0])).unwrap_or(0);
+    let place = inside(&work.problems.source, span, text, (at, name.len().min(text.len() - at)));
+    let wrong = |message: String, help: Option<String>| work.problems.add_help(place, message, help);
+    match parts[0] {
+        "value" if may.value => {}
+        "value" => wrong("`value` is known in an alarm with `value` only".to_owned(), None),
+        "trigger" => {
+            if let Some(field) = parts.get(1)
+                && !["kind", "occurrence", "at", "input"].contains(field)
+            {
+                let help = suggest(field, ["kind", "occurrence", "at", "input"], "fields of the trigger");
+                wrong(format!("the trigger has no \"{field}\""), help);
+            }
+        }
+        "parameters" => {
+            if let Some(field) = parts.get(1)
+                && !work.spec.parameters.contains_key(*field)
+            {
+                let help = suggest(field, work.spec.parameters.keys().map(String::as_str), "parameters");
+                wrong(format!("the rule has no parameter \"{field}\""), help);
+            }
+        }
+        "tasks" if may.tasks => return task(work, &parts, wrong),
+        "tasks" => wrong("`tasks` is not known yet at this place".to_owned(), None),
+        root => {
+            if GLOBALS.contains(&root) {
+                return None;
+            }
+            let Some(i) = work.inputs.iter().position(|input| input.name == root) else {
+                let known = work.inputs.iter().map(|i| i.name.as_str());
+                let known = known.chain(["parameters", "trigger"]).chain(may.tasks.then_some("tasks"));
+                wrong(format!("there is no input \"{root}\""), suggest(root, known, "known names"));
+                return None;
+            };
+            match (&work.inputs[i].shape, parts.get(1)) {
+                (Shape::Message(schema, only), Some(field)) => {
+                    let found = schema.field(field).is_some()
+                        && only.as_ref().is_none_or(|o| o.iter().any(|f| f == field));
+                    if found {
+                        work.cells.of(i as u16, field, Part::Whole);
+                    } else {
+                        let help =
+                            suggest(field, schema.fields.iter().map(|f| f.name.as_str()), "its fields");
+                        wrong(
+                            format!("{}.{} has no field \"{field}\"", schema.component, schema.sal_name),
+                            help,
+                        );
+                    }
+                }
+                (Shape::Message(schema, only), None) => {
+                    for field in &schema.fields {
+                        if only.as_ref().is_none_or(|o| o.contains(&field.name)) {
+                            work.cells.of(i as u16, &field.name, Part::Whole);
+                        }
+                    }
+                }
+                (Shape::One { .. }, Some(field)) => {
+                    wrong(format!("input \"{root}\" is a single value and has no field \"{field}\""), None);
+                }
+                (Shape::One { .. } | Shape::Broken, _) => {}
+            }
+        }
+    }
+    None
+}
+
+fn task(work: &Work<'_>, parts: &[&str], wrong: impl Fn(String, Option<String>)) -> Option<String> {
+    let step = parts.get(1)?;
+    let Some(scope) = work.tasks.iter().find(|t| t.name == *step) else {
+        let help = suggest(step, work.tasks.iter().map(|t| t.name.as_str()), "tasks");
+        wrong(format!("the rule has no task \"{step}\""), help);
+        return None;
+    };
+    match parts.get(2) {
+        Some(&"result") => {
+            if let (Some(field), Some(known)) = (parts.get(3), &scope.result)
+                && !known.iter().any(|(n, _)| n == field)
+            {
+                let help = suggest(field, known.iter().map(|(n, _)| *n), "its fields");
+                wrong(format!("the result of task \"{step}\" has no \"{field}\""), help);
+            }
+        }
+        Some(&"state" | &"error") | None => {}
+        Some(other) => {
+            let help = suggest(other, ["state", "result", "error"], "fields of a task");
+            wrong(format!("a task has no \"{other}\""), help);
+        }
+    }
+    Some((*step).to_owned())
+}

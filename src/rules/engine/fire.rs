@@ -1,0 +1,321 @@
+//! Triggers: from an occurrence to a run, or to the reason why there is none.
+
+use std::collections::BTreeMap;
+
+use salobj::Tai;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::state::RuleState;
+use crate::rules::compile::hash16;
+use crate::rules::flow::{Effect, ManualTrigger, RunRequest, SkipReason, TriggerRefused};
+use crate::rules::model::{Mode, Occasion, Overlap, RunContext};
+
+/// Most runs of a rule that wait.
+const MOST_WAITING: usize = 1000;
+/// So many run ids are remembered against messages that come twice.
+const RECENT: usize = 256;
+const HOUR_S: f64 = 3600.0;
+const MINUTE_S: f64 = 60.0;
+
+/// Something that happened, by which a run is named.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Occurrence {
+    pub(super) text: String,
+    pub(super) at: Tai,
+}
+
+impl Occurrence {
+    /// `t:<scheduled UTC time>`.
+    pub(super) fn scheduled(at: f64) -> Occurrence {
+        Occurrence { text: format!("t:{}Z", Tai(at).utc_iso()), at: Tai(at) }
+    }
+}
+
+/// A run that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Queued {
+    run_id: String,
+    occurrence: String,
+    at: Tai,
+    context: RunContext,
+}
+
+impl RuleState {
+    /// An occasion of `each` or `every`: a trigger if `when` is true.
+    pub(super) fn occasion(
+        &mut self,
+        kind: &str,
+        input: Option<&str>,
+        occurrence: &Occurrence,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.when(now, out) {
+            Some(true) => self.fire(kind, input, occurrence, now, out),
+            Some(false) => self.idle(out),
+            None => {}
+        }
+    }
+
+    /// `when` alone: a trigger at the moment it goes from false to true.
+    pub(super) fn edge(&mut self, occurrence: impl Fn() -> Occurrence, now: f64, out: &mut Vec<Effect>) {
+        let Some(truth) = self.when(now, out) else { return };
+        let before = self.when_last.replace(truth);
+        if !truth {
+            self.idle(out);
+        } else if before == Some(false) {
+            let made = occurrence();
+            let occurrence = Occurrence { text: format!("e:{}", made.text), at: made.at };
+            self.fire("edge", None, &occurrence, now, out);
+        }
+    }
+
+    /// `when` now; true without one.
+    fn when(&mut self, now: f64, out: &mut Vec<Effect>) -> Option<bool> {
+        let rule = self.rule.clone();
+        let Some(when) = &rule.code.when else { return Some(true) };
+        let (truth, why) = {
+            let env = self.env(now);
+            (when.get(&env), env.why.get().map(|w| w.say(&rule.code.input_names())))
+        };
+        if self.quarantined.is_none() {
+            match truth {
+                Some(_) if rule.code.alarm.is_none() || self.error.is_some() => self.set_error(None, out),
+                Some(_) => {}
+                None => self.set_error(why, out),
+            }
+        }
+        truth
+    }
+
+    /// The context of a run that starts now.
+    pub(super) fn context(&self, now: f64, parameters: &Map<String, Json>) -> RunContext {
+        let code = &self.rule.code;
+        let stamps: BTreeMap<String, f64> = code
+            .inputs
+            .iter()
+            .zip(&self.marks)
+            .filter(|(_, m)| m.sent.is_finite())
+            .map(|(i, m)| (i.name.clone(), m.sent))
+            .collect();
+        RunContext {
+            inputs: code.inputs_as_json(&self.cells, &self.marks, now),
+            stamps,
+            parameters: parameters.clone(),
+            tasks: Map::new(),
+            trigger: Map::new(),
+            at: Tai(now),
+        }
+    }
+
+    fn run_id(&self, occurrence: &str) -> String {
+        // The key is empty: rules with `by` are not in this version.
+        hash16(&format!("{}\n{}\n\n{occurrence}", self.rule.name, self.rule.revision))
+    }
+
+    fn queued(&self, kind: &str, input: Option<&str>, occurrence: &Occurrence, now: f64, parameters: &Map<String, Json>) -> Queued {
+        let mut context = self.context(now, parameters);
+        let mut trigger = Map::new();
+        trigger.insert("kind".to_owned(), Json::from(kind));
+        trigger.insert("occurrence".to_owned(), Json::from(occurrence.text.as_str()));
+        trigger.insert("at".to_owned(), Json::from(occurrence.at.0));
+        if let Some(input) = input {
+            trigger.insert("input".to_owned(), Json::from(input));
+        }
+        context.trigger = trigger;
+        Queued { run_id: self.run_id(&occurrence.text), occurrence: occurrence.text.clone(), at: occurrence.at, context }
+    }
+
+    fn skip(&self, queued: &Queued, reason: SkipReason, out: &mut Vec<Effect>) {
+        out.push(Effect::SkipRun {
+            run_id: queued.run_id.clone(),
+            rule: self.rule.clone(),
+            occurrence: queued.occurrence.clone(),
+            at: queued.at,
+            reason,
+        });
+    }
+
+    fn fire(&mut self, kind: &str, input: Option<&str>, occurrence: &Occurrence, now: f64, out: &mut Vec<Effect>) {
+        let queued = self.queued(kind, input, occurrence, now, &self.rule.parameters);
+        if self.recent.contains(&queued.run_id) {
+            return;
+        }
+        self.recent.push_back(queued.run_id.clone());
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        let trigger = &self.rule.trigger;
+        let limit = trigger.max_event_age.as_secs_f64();
+        let cooldown = trigger.cooldown.as_secs_f64();
+        let reason = if self.rule.mode == Mode::Shadow {
+            SkipReason::Shadow
+        } else if self.quarantined.is_some() {
+            SkipReason::Quarantined
+        } else if now - occurrence.at.0 > limit {
+            SkipReason::TooOld { age_s: now - occurrence.at.0, limit_s: limit }
+        } else if now - self.last_run < cooldown {
+            SkipReason::Cooldown { remaining_s: self.last_run + cooldown - now }
+        } else {
+            match self.admit(queued.clone(), now, out) {
+                Ok(()) => return,
+                Err(reason) => reason,
+            }
+        };
+        self.skip(&queued, reason, out);
+    }
+
+    /// Budget and concurrency; starts or queues the run.
+    fn admit(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
+        let trigger = &self.rule.trigger;
+        let most = trigger.max_concurrent;
+        if self.running.len() >= most {
+            match trigger.overlap {
+                Overlap::Skip => return Err(SkipReason::Overlap { running: self.running.len() }),
+                Overlap::CancelPrevious => {
+                    let run_id = self.running.remove(0);
+                    out.push(Effect::CancelRun { run_id, rule: self.rule.clone() });
+                }
+                Overlap::Queue if self.queue.len() >= MOST_WAITING => {
+                    return Err(SkipReason::QueueFull { length: self.queue.len() });
+                }
+                Overlap::Queue => {
+                    self.within_budget(now, out)?;
+                    out.push(Effect::QueueRun(self.request(queued.clone())));
+                    self.queue.push_back(queued);
+                    return Ok(());
+                }
+            }
+        }
+        self.within_budget(now, out)?;
+        self.start(queued, now, out);
+        Ok(())
+    }
+
+    fn within_budget(&mut self, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
+        let budget = self.rule.budget;
+        let drop_old = |times: &mut std::collections::VecDeque<f64>, span: f64| {
+            while times.front().is_some_and(|t| *t <= now - span) {
+                times.pop_front();
+            }
+        };
+        drop_old(&mut self.runs, HOUR_S);
+        drop_old(&mut self.commands, MINUTE_S);
+        let commands = self.rule.code.steps.values().filter(|s| s.commands).count();
+        let reason = if self.runs.len() >= budget.runs_per_hour as usize {
+            format!("{} runs within an hour, the budget allows {}", self.runs.len() + 1, budget.runs_per_hour)
+        } else if commands > 0 && self.commands.len() + commands > budget.commands_per_minute as usize {
+            let count = self.commands.len() + commands;
+            format!("{count} commands within a minute, the budget allows {}", budget.commands_per_minute)
+        } else {
+            self.runs.push_back(now);
+            self.commands.extend(std::iter::repeat_n(now, commands));
+            return Ok(());
+        };
+        self.quarantined = Some(reason.clone());
+        out.push(Effect::Quarantine { rule: self.rule.clone(), reason: reason.clone() });
+        self.set_error(Some(format!("quarantined: {reason}")), out);
+        Err(SkipReason::Quarantined)
+    }
+
+    fn request(&self, queued: Queued) -> RunRequest {
+        RunRequest {
+            run_id: queued.run_id,
+            rule: self.rule.clone(),
+            key: None,
+            occurrence: queued.occurrence,
+            at: queued.at,
+            context: queued.context,
+        }
+    }
+
+    fn start(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) {
+        self.running.push(queued.run_id.clone());
+        self.last_run = now;
+        out.push(Effect::StartRun(self.request(queued)));
+    }
+
+    /// A run ended: the next of the queue starts.
+    pub(super) fn run_ended(&mut self, run_id: &str, now: f64, out: &mut Vec<Effect>) {
+        self.running.retain(|r| r != run_id);
+        while self.running.len() < self.rule.trigger.max_concurrent {
+            let Some(next) = self.queue.pop_front() else { return };
+            let (age_s, limit_s) = (now - next.at.0, self.rule.trigger.max_event_age.as_secs_f64());
+            if age_s > limit_s {
+                self.skip(&next, SkipReason::TooOld { age_s, limit_s }, out);
+            } else {
+                self.start(next, now, out);
+            }
+        }
+    }
+
+    /// What waits will not run.
+    pub(super) fn withdraw(&mut self, out: &mut Vec<Effect>) {
+        for queued in std::mem::take(&mut self.queue) {
+            self.skip(&queued, SkipReason::Withdrawn, out);
+        }
+    }
+
+    /// The command `trigger`: `cooldown` and `max_event_age` do not apply.
+    pub(super) fn by_hand(&mut self, what: &ManualTrigger<'_>, now: f64, out: &mut Vec<Effect>) -> Result<String, TriggerRefused> {
+        let name = self.rule.name.clone();
+        if self.rule.workflow.is_none() {
+            return Err(TriggerRefused::NoTasks(name));
+        }
+        if !self.enabled {
+            return Err(TriggerRefused::Disabled(name));
+        }
+        if self.rule.mode == Mode::Shadow {
+            return Err(TriggerRefused::Shadow(name));
+        }
+        if let Some(reason) = self.quarantined.clone() {
+            return Err(TriggerRefused::Quarantined { rule: name, reason });
+        }
+        let mut parameters = self.rule.parameters.clone();
+        for (key, value) in what.parameters {
+            if parameters.insert(key.clone(), value.clone()).is_none() {
+                return Err(TriggerRefused::UnknownParameter { rule: name, name: key.clone() });
+            }
+        }
+        if let Occasion::Each(inputs) = &self.rule.trigger.on {
+            let never = |i: &&usize| !self.marks[**i].sent.is_finite();
+            if inputs.iter().all(|i| never(&i))
+                && let Some(input) = inputs.first()
+            {
+                let input = self.rule.code.inputs[*input].name.clone();
+                return Err(TriggerRefused::NeverSeen { rule: name, input });
+            }
+        }
+        self.update_memory(0, now);
+        let rule = self.rule.clone();
+        if let Some(when) = &rule.code.when {
+            let mut env = self.env(now);
+            env.parameters = &parameters;
+            let state = match when.get(&env) {
+                Some(true) => None,
+                Some(false) => Some("false".to_owned()),
+                None => {
+                    let why = env.why.get().map_or(String::new(), |w| w.say(&rule.code.input_names()));
+                    Some(format!("unknown: {why}"))
+                }
+            };
+            if let Some(state) = state {
+                return Err(TriggerRefused::NotTrue { rule: name, state });
+            }
+        }
+        let occurrence = Occurrence { text: what.occurrence.to_owned(), at: Tai(now) };
+        let queued = self.queued("manual", None, &occurrence, now, &parameters);
+        let run_id = queued.run_id.clone();
+        if self.recent.contains(&run_id) {
+            return Ok(run_id);
+        }
+        match self.admit(queued, now, out) {
+            Ok(()) => {
+                self.recent.push_back(run_id.clone());
+                Ok(run_id)
+            }
+            Err(reason) => Err(TriggerRefused::Busy { rule: name, reason }),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The engine: `step(input, now)` gives effects. Pure and deterministic: the same rules and inputs give the same effects.
+//!
+//! ```text
+//!            topic ──routes──► only the rules bound to it
+//!  Sample ─► filter ─► cells, windows ─► memory (stateful functions) ─┬─► trigger: each, edge ─► fire ─► StartRun ...
+//!  time   ─► timers: every, hold, absent, clocks ─────────────────────┴─► judge the alarm ─────────────► SetSeverity
+//!  StepEnded ─► judge the alarm on the run's results      RunEnded ─► next of the queue
+//! ```
+//!
+//! Timers that are due are worked off at their own time before any input, so that it does not matter how exactly the
+//! caller ticks.
+
+mod fire;
+mod judge;
+mod routes;
+mod state;
+mod time;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use salobj::Tai;
+
+use super::flow::{Effect, Input, ManualTrigger, Sample, Subscriptions, TriggerRefused};
+use super::model::Rule;
+use fire::Occurrence;
+use routes::{Route, route};
+use state::RuleState;
+use time::Timers;
+
+/// Whether a rule acts, and why it does not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleStatus {
+    /// It is switched on.
+    pub enabled: bool,
+    /// Why it is quarantined.
+    pub quarantined: Option<String>,
+    /// Why something of it is unknown.
+    pub error: Option<String>,
+    /// Runs going.
+    pub running: usize,
+    /// Runs waiting.
+    pub queued: usize,
+    /// When a run was last started.
+    pub last_triggered: Option<Tai>,
+    /// Values dropped because a window was full.
+    pub dropped: u64,
+}
+
+/// All rules with their state.
+#[derive(Debug, Default)]
+pub struct Engine {
+    states: Vec<RuleState>,
+    by_name: HashMap<String, usize>,
+    subscriptions: Subscriptions,
+    routes: Vec<Vec<Route>>,
+    timers: Timers,
+    evaluations: u64,
+}
+
+/// What a sample does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    Live,
+    Quiet,
+    History,
+}
+
+impl Engine {
+    /// An engine with these rules, all enabled, knowing nothing yet.
+    pub fn new(rules: &[Arc<Rule>], now: Tai) -> Engine {
+        let mut engine = Engine::default();
+        engine.replace_rules(rules, now, &mut Vec::new());
+        engine
+    }
+
+    /// Takes one input and appends what is to be done to `out`.
+    pub fn step(&mut self, input: Input<'_>, now: Tai, out: &mut Vec<Effect>) {
+        self.run_timers(now.0, out);
+        match input {
+            Input::Sample(sample) => self.sample(sample, now.0, Feed::Live, out),
+            Input::Quiet(sample) => self.sample(sample, now.0, Feed::Quiet, out),
+            Input::History(sample) => self.sample(sample, now.0, Feed::History, out),
+            Input::Tick => {}
+            Input::StepEnded { rule, run_id, ctx } => {
+                if let Some(state) = self.find(rule) {
+                    state.step_ended(run_id, ctx, now.0, out);
+                }
+            }
+            Input::RunEnded { rule, run_id } => {
+                if let Some(state) = self.find(rule) {
+                    state.run_ended(run_id, now.0, out);
+                }
+            }
+            Input::SetEnabled { rule, enabled } => {
+                if let Some(i) = self.by_name.get(rule).copied() {
+                    self.states[i].set_enabled(enabled, now.0, out);
+                    self.schedule(i, now.0);
+                }
+            }
+        }
+    }
+
+    /// Starts a run by hand; the answer is its id, or why it cannot be.
+    ///
+    /// # Errors
+    /// See [`TriggerRefused`].
+    pub fn trigger(
+        &mut self,
+        what: ManualTrigger<'_>,
+        now: Tai,
+        out: &mut Vec<Effect>,
+    ) -> Result<String, TriggerRefused> {
+        self.run_timers(now.0, out);
+        match self.find(what.rule) {
+            Some(state) => state.by_hand(&what, now.0, out),
+            None => Err(TriggerRefused::UnknownRule(what.rule.to_owned())),
+        }
+    }
+
+    /// When the next [`Input::Tick`] is wanted.
+    pub fn next_deadline(&self) -> Option<Tai> {
+        self.timers.next()
+    }
+
+    /// What has to be read.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// How many times a rule was evaluated, since the engine is there.
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    /// How a rule stands.
+    pub fn status(&self, rule: &str) -> Option<RuleStatus> {
+        self.by_name.get(rule).map(|i| self.states[*i].status())
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.states.iter().map(|s| &s.rule)
+    }
+
+    /// Replaces all rules. Those of unchanged name and revision keep their state, those of unchanged name their switch;
+    /// new ones wait for [`Input::History`]. Topic ids change: read [`Engine::subscriptions`] again.
+    pub fn replace_rules(&mut self, rules: &[Arc<Rule>], now: Tai, out: &mut Vec<Effect>) {
+        let mut old: HashMap<String, RuleState> =
+            self.states.drain(..).map(|s| (s.rule.name.clone(), s)).collect();
+        for rule in rules {
+            let mut state = match old.remove(&rule.name) {
+                Some(mut state) if state.rule.revision == rule.revision => {
+                    state.take_rule(rule.clone());
+                    state
+                }
+                Some(mut state) => {
+                    state.withdraw(out);
+                    let mut fresh = RuleState::new(rule.clone());
+                    fresh.enabled = state.enabled;
+                    fresh
+                }
+                None => RuleState::new(rule.clone()),
+            };
+            state.start_clocks(now.0);
+            self.states.push(state);
+        }
+        let mut gone: Vec<RuleState> = old.into_values().collect();
+        gone.sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
+        for state in &mut gone {
+            state.withdraw(out);
+        }
+        self.by_name = self.states.iter().enumerate().map(|(i, s)| (s.rule.name.clone(), i)).collect();
+        (self.subscriptions, self.routes) = route(&self.states);
+        self.timers = Timers::default();
+        for i in 0..self.states.len() {
+            self.states[i].scheduled = f64::INFINITY;
+            self.schedule(i, now.0);
+        }
+    }
+
+    /// The past has been read: [`Input::History`] no longer changes the rules that are loaded now.
+    pub fn history_done(&mut self) {
+        for state in &mut self.states {
+            state.filling = false;
+        }
+    }
+
+    /// Judges every enabled rule on the latched values and says all severities again (entering ENABLED).
+    pub fn reevaluate_all(&mut self, now: Tai, out: &mut Vec<Effect>) {
+        self.run_timers(now.0, out);
+        for i in 0..self.states.len() {
+            self.states[i].reevaluate(now.0, out);
+            self.evaluations += 1;
+            self.schedule(i, now.0);
+        }
+    }
+
+    /// The state of a rule that windows cannot give back, for the journal.
+    pub fn checkpoint(&self, rule: &str) -> Option<serde_json::Value> {
+        self.by_name.get(rule).map(|i| self.states[*i].save())
+    }
+
+    /// Takes such a state back; one of another revision is ignored, and the answer is false.
+    pub fn restore(&mut self, rule: &str, saved: &serde_json::Value, now: Tai) -> bool {
+        let Some(i) = self.by_name.get(rule).copied() else { return false };
+        let done = self.states[i].load(saved);
+        self.schedule(i, now.0);
+        done
+    }
+
+    fn find(&mut self, rule: &str) -> Option<&mut RuleState> {
+        self.by_name.get(rule).map(|i| &mut self.states[*i])
+    }
+
+    fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
+        let Some(routes) = self.routes.get_mut(sample.topic.0 as usize) else { return };
+        let routes = std::mem::take(routes);
+        let mut k = 0;
+        while k < routes.len() {
+            let i = routes[k].rule as usize;
+            let state = &mut self.states[i];
+            let mut dirty = 0;
+            while k < routes.len() && routes[k].rule as usize == i {
+                if feed != Feed::History || state.filling {
+                    dirty |= state.accept(&routes[k], sample, feed == Feed::Live);
+                }
+                k += 1;
+            }
+            if dirty != 0 && feed == Feed::Live && state.enabled {
+                self.evaluations += 1;
+                state.on_sample(dirty, sample, &self.subscriptions, now, out);
+                if state.timed {
+                    self.schedule(i, now);
+                }
+            }
+        }
+        self.routes[sample.topic.0 as usize] = routes;
+    }
+
+    fn schedule(&mut self, i: usize, now: f64) {
+        let state = &mut self.states[i];
+        let next = state.next_deadline(now);
+        if next.to_bits() != state.scheduled.to_bits() {
+            state.scheduled = next;
+            if next.is_finite() {
+                self.timers.push(next, i);
+            }
+        }
+    }
+
+    /// Works off what is due, each at its own time.
+    fn run_timers(&mut self, now: f64, out: &mut Vec<Effect>) {
+        while let Some((due, i)) = self.timers.pop_due(now) {
+            let state = &mut self.states[i];
+            if due.to_bits() != state.scheduled.to_bits() {
+                continue;
+            }
+            state.scheduled = f64::INFINITY;
+            let at = state.catch_up(due, now);
+            if state.enabled {
+                self.evaluations += 1;
+                state.on_time(at, out);
+            }
+            self.schedule(i, at);
+        }
+    }
+}
+
+/// The occurrence of a message: `m:<topic>:<partition>:<offset>`, the topic being `Component.sal_name`.
+fn message_occurrence(sample: &Sample<'_>, subscriptions: &Subscriptions) -> Occurrence {
+    let topic = &subscriptions.topics[sample.topic.0 as usize];
+    Occurrence {
+        text: format!("m:{}.{}:{}:{}", topic.component, topic.sal_name, sample.partition, sample.offset),
+        at: sample.sent,
+    }
+}

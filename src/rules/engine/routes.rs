@@ -1,0 +1,84 @@
+//! From topics to the rules bound to them, and from a sample's cells to a rule's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::state::RuleState;
+use crate::rules::flow::{FieldNeed, History, Subscriptions, TopicNeed};
+use crate::rules::window::Length;
+
+/// One input of one rule, at its topic.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) rule: u32,
+    pub(super) input: u16,
+    /// `None`: all instances.
+    pub(super) index: Option<i64>,
+    /// From the sample's cell to the rule's cell.
+    pub(super) first: (u16, u16),
+    pub(super) rest: Box<[(u16, u16)]>,
+    /// The sample's cells that the filter reads.
+    pub(super) filter: Box<[u16]>,
+}
+
+/// What has to be read for these rules, and the routes by topic; a topic's routes are in the order of the rules.
+pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<Vec<Route>>) {
+    let mut topics: Vec<TopicNeed> = Vec::new();
+    let mut known: HashMap<(String, String), usize> = HashMap::new();
+    let mut fields: Vec<HashMap<FieldNeed, u16>> = Vec::new();
+    let mut routes: Vec<Vec<Route>> = Vec::new();
+    for (i, state) in states.iter().enumerate() {
+        let code = &state.rule.code;
+        for (k, input) in code.inputs.iter().enumerate() {
+            let id = *known.entry((input.component.clone(), input.sal_name.clone())).or_insert_with(|| {
+                topics.push(TopicNeed {
+                    component: input.component.clone(),
+                    sal_name: input.sal_name.clone(),
+                    indices: Some(Vec::new()),
+                    fields: Vec::new(),
+                    history: History::default(),
+                });
+                fields.push(HashMap::new());
+                routes.push(Vec::new());
+                topics.len() - 1
+            });
+            let topic = &mut topics[id];
+            match (&mut topic.indices, input.index) {
+                (all @ Some(_), None) => *all = None,
+                (Some(some), Some(index)) if !some.contains(&index) => some.push(index),
+                _ => {}
+            }
+            match input.window {
+                Some((Length::Seconds(s), ..)) => {
+                    topic.history.span = topic.history.span.max(Duration::from_secs_f64(s));
+                }
+                Some((Length::Count(n), ..)) => topic.history.count = topic.history.count.max(n),
+                None => {}
+            }
+            let mut cell = |need: &FieldNeed| {
+                *fields[id].entry(need.clone()).or_insert_with(|| {
+                    topic.fields.push(need.clone());
+                    (topic.fields.len() - 1) as u16
+                })
+            };
+            let own = code.cells.iter().enumerate().filter(|(_, plan)| usize::from(plan.input) == k);
+            let mut map: Vec<(u16, u16)> = own.map(|(at, plan)| (cell(&plan.need), at as u16)).collect();
+            let filter = input.filter.iter().flat_map(|f| &f.needs).map(&mut cell).collect();
+            let first = map.remove(0);
+            routes[id].push(Route {
+                rule: i as u32,
+                input: k as u16,
+                index: input.index,
+                first,
+                rest: map.into(),
+                filter,
+            });
+        }
+    }
+    for topic in &mut topics {
+        if let Some(indices) = &mut topic.indices {
+            indices.sort_unstable();
+        }
+    }
+    (Subscriptions { topics }, routes)
+}

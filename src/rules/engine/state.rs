@@ -1,0 +1,422 @@
+//! One rule's state: what it knows, and how inputs and time change it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
+
+use salobj::{Tai, Value};
+use serde_json::{Map, Value as Json, json};
+
+use super::fire::{Occurrence, Queued};
+use super::judge::CondState;
+use super::routes::Route;
+use super::time::{multiple_after, multiple_at};
+use super::{RuleStatus, message_occurrence};
+use crate::alarms::Severity;
+use crate::rules::expr::{Env, Mark, Memory};
+use crate::rules::flow::{Effect, Sample, Subscriptions};
+use crate::rules::model::{Occasion, Rule, RunContext};
+use crate::rules::window::Window;
+
+/// Shortest time between two looks at a window that only shrinks.
+const WINDOW_LOOK_S: f64 = 1.0;
+
+pub(super) static NOTHING: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
+
+/// A rule and what it remembers.
+#[derive(Debug)]
+pub(super) struct RuleState {
+    pub(super) rule: Arc<Rule>,
+    pub(super) enabled: bool,
+    /// It has anything that time changes.
+    pub(super) timed: bool,
+    /// Bits of the inputs of `each`.
+    each: u64,
+    has_windows: bool,
+    pub(super) cells: Vec<Value>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) memory: Vec<Memory>,
+    pub(super) windows: Vec<Option<Window>>,
+    /// What `when` was when it was last known.
+    pub(super) when_last: Option<bool>,
+    pub(super) conditions: Vec<CondState>,
+    /// The severity and reason that were last said.
+    pub(super) said: Option<(Severity, String)>,
+    pub(super) error: Option<String>,
+    /// The run whose results the alarm was last judged on.
+    pub(super) fed: Option<Box<(String, RunContext)>>,
+    /// It still takes samples of the past.
+    pub(super) filling: bool,
+    pub(super) scheduled: f64,
+    next_every: f64,
+    pub(super) running: Vec<String>,
+    pub(super) queue: VecDeque<Queued>,
+    pub(super) recent: VecDeque<String>,
+    pub(super) last_run: f64,
+    pub(super) runs: VecDeque<f64>,
+    pub(super) commands: VecDeque<f64>,
+    pub(super) quarantined: Option<String>,
+}
+
+impl RuleState {
+    pub(super) fn new(rule: Arc<Rule>) -> RuleState {
+        let code = &rule.code;
+        let mut cells = vec![Value::Null; code.cells.len()];
+        let mut marks = vec![Mark::NEVER; code.inputs.len()];
+        for (mark, input) in marks.iter_mut().zip(&code.inputs) {
+            for (cell, value) in &input.initial {
+                cells[usize::from(*cell)] = value.clone();
+                mark.fresh_until = f64::INFINITY;
+            }
+        }
+        let windows: Vec<Option<Window>> =
+            code.inputs.iter().map(|i| i.window.map(|(length, reducer, min)| Window::new(length, reducer, min))).collect();
+        let has_windows = windows.iter().any(Option::is_some);
+        let conditions = code.alarm.iter().flat_map(|a| &a.conditions).map(|_| CondState::default()).collect();
+        let each = match &rule.trigger.on {
+            Occasion::Each(inputs) => inputs.iter().fold(0, |bits, i| bits | 1 << i),
+            Occasion::Every(_) | Occasion::Manual | Occasion::Edge => 0,
+        };
+        let holds = code.alarm.iter().flat_map(|a| &a.conditions).any(|c| c.hold > 0.0);
+        let every = matches!(rule.trigger.on, Occasion::Every(_));
+        RuleState {
+            enabled: true,
+            timed: code.clocked || has_windows || holds || every || !code.stateful.is_empty(),
+            each,
+            has_windows,
+            cells,
+            marks,
+            memory: vec![Memory::default(); code.stateful.len()],
+            windows,
+            when_last: None,
+            conditions,
+            said: None,
+            error: None,
+            fed: None,
+            filling: true,
+            scheduled: f64::INFINITY,
+            next_every: f64::INFINITY,
+            running: Vec::new(),
+            queue: VecDeque::new(),
+            recent: VecDeque::new(),
+            last_run: f64::NEG_INFINITY,
+            runs: VecDeque::new(),
+            commands: VecDeque::new(),
+            quarantined: None,
+            rule,
+        }
+    }
+
+    /// The same definition, read again.
+    pub(super) fn take_rule(&mut self, rule: Arc<Rule>) {
+        self.rule = rule;
+    }
+
+    /// Starts what runs from now on: `every`, the grace of `absent`.
+    pub(super) fn start_clocks(&mut self, now: f64) {
+        if let Occasion::Every(period) = self.rule.trigger.on
+            && !self.next_every.is_finite()
+        {
+            self.next_every = multiple_after(now, period.as_secs_f64());
+        }
+        self.update_memory(0, now);
+    }
+
+    /// Takes a sample in; the answer is the input's bit if it is for this rule.
+    #[inline]
+    pub(super) fn accept(&mut self, route: &Route, sample: &Sample<'_>, live: bool) -> u64 {
+        if route.index.is_some_and(|i| i != sample.sal_index) {
+            return 0;
+        }
+        let rule = &self.rule;
+        let input = &rule.code.inputs[usize::from(route.input)];
+        let cell = |at: u16| sample.cells.get(usize::from(at)).unwrap_or(&Value::Null);
+        if let Some(filter) = &input.filter {
+            let own: Vec<Value> = route.filter.iter().map(|at| cell(*at).clone()).collect();
+            let mark = Mark { sent: sample.sent.0, received: sample.received.0, fresh_until: f64::INFINITY };
+            let marks = [mark];
+            let env = Env {
+                cells: &own,
+                marks: &marks,
+                memory: &[],
+                now: sample.sent.0,
+                judged: f64::NAN,
+                parameters: &rule.parameters,
+                tasks: &NOTHING,
+                trigger: &NOTHING,
+                locals: RefCell::default(),
+                why: Cell::new(None),
+            };
+            if filter.expr.get(&env) != Some(true) {
+                return 0;
+            }
+        }
+        let mark = &mut self.marks[usize::from(route.input)];
+        let newer = live || sample.sent.0 >= mark.sent;
+        if let Some(window) = &mut self.windows[usize::from(route.input)] {
+            match cell(route.first.0) {
+                Value::Double(v) => window.push(sample.sent.0, *v),
+                Value::Int(v) => window.push(sample.sent.0, *v as f64),
+                _ => {}
+            }
+        } else if newer {
+            self.cells[usize::from(route.first.1)].clone_from(cell(route.first.0));
+            for (from, to) in &route.rest {
+                self.cells[usize::from(*to)].clone_from(cell(*from));
+            }
+        }
+        if newer {
+            *mark = Mark {
+                sent: sample.sent.0,
+                received: sample.received.0,
+                fresh_until: sample.sent.0 + input.max_age,
+            };
+        }
+        1 << route.input
+    }
+
+    /// The environment of an evaluation on the latched values.
+    #[inline]
+    pub(super) fn env(&self, now: f64) -> Env<'_> {
+        Env {
+            cells: &self.cells,
+            marks: &self.marks,
+            memory: &self.memory,
+            now,
+            judged: f64::NAN,
+            parameters: &self.rule.parameters,
+            tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
+            trigger: &NOTHING,
+            locals: RefCell::default(),
+            why: Cell::new(None),
+        }
+    }
+
+    /// Windows and stateful functions as of now.
+    #[inline]
+    pub(super) fn update_memory(&mut self, dirty: u64, now: f64) {
+        if self.has_windows {
+            let inputs = self.windows.iter_mut().zip(&self.rule.code.inputs);
+            for (window, input) in inputs {
+                if let (Some(window), Some(cell)) = (window, input.single) {
+                    self.cells[usize::from(cell)] = Value::Double(window.value(now));
+                }
+            }
+        }
+        for i in 0..self.memory.len() {
+            let plan = &self.rule.code.stateful[i];
+            let (inner, own) = self.memory.split_at_mut(i);
+            let env = Env {
+                cells: &self.cells,
+                marks: &self.marks,
+                memory: inner,
+                now,
+                judged: f64::NAN,
+                parameters: &self.rule.parameters,
+                tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
+                trigger: &NOTHING,
+                locals: RefCell::default(),
+                why: Cell::new(None),
+            };
+            let fresh = plan.inputs & dirty != 0 || plan.inputs == 0;
+            own[0].update(&plan.kind, fresh, &env);
+        }
+    }
+
+    /// A message of some of its inputs came.
+    #[inline]
+    pub(super) fn on_sample(
+        &mut self,
+        dirty: u64,
+        sample: &Sample<'_>,
+        subscriptions: &Subscriptions,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        self.update_memory(dirty, now);
+        if self.rule.workflow.is_some() {
+            if self.each & dirty != 0 {
+                let input = (self.each & dirty).trailing_zeros() as usize;
+                let name = self.rule.code.inputs[input].name.clone();
+                self.occasion("each", Some(&name), &message_occurrence(sample, subscriptions), now, out);
+            } else if self.rule.trigger.on == Occasion::Edge && self.rule.code.when_reads & dirty != 0 {
+                let occurrence = || message_occurrence(sample, subscriptions);
+                self.edge(occurrence, now, out);
+            }
+        }
+        if let Some(alarm) = &self.rule.code.alarm
+            && alarm.reads & dirty != 0
+        {
+            self.judge_live(now, out);
+        }
+    }
+
+    /// A deadline has come.
+    pub(super) fn on_time(&mut self, at: f64, out: &mut Vec<Effect>) {
+        self.update_memory(0, at);
+        match self.rule.trigger.on {
+            Occasion::Every(period) if at >= self.next_every => {
+                let scheduled = multiple_at(at, period.as_secs_f64());
+                self.next_every = multiple_after(at, period.as_secs_f64());
+                if self.rule.workflow.is_some() {
+                    self.occasion("every", None, &Occurrence::scheduled(scheduled), at, out);
+                }
+            }
+            Occasion::Edge if self.rule.workflow.is_some() => self.edge(|| Occurrence::scheduled(at), at, out),
+            _ => {}
+        }
+        if self.rule.code.alarm.is_some() {
+            self.judge_live(at, out);
+        }
+    }
+
+    /// Judges anew on the latched values and says the severity again.
+    pub(super) fn reevaluate(&mut self, now: f64, out: &mut Vec<Effect>) {
+        if !self.enabled {
+            return;
+        }
+        for (memory, plan) in self.memory.iter_mut().zip(&self.rule.code.stateful) {
+            memory.begin_anew(&plan.kind);
+        }
+        self.said = None;
+        self.update_memory(0, now);
+        if self.rule.workflow.is_some() && self.rule.trigger.on == Occasion::Edge {
+            self.edge(|| Occurrence::scheduled(now), now, out);
+        }
+        if self.rule.code.alarm.as_ref().is_some_and(|a| a.fed_by_tasks) {
+            self.judge_fed(now, out);
+        } else {
+            self.judge_live(now, out);
+        }
+    }
+
+    pub(super) fn set_enabled(&mut self, enabled: bool, now: f64, out: &mut Vec<Effect>) {
+        if !enabled {
+            self.enabled = false;
+            self.withdraw(out);
+            if self.said.as_ref().is_some_and(|(s, _)| *s > Severity::None) {
+                self.say(Severity::None, String::new(), None, out);
+            }
+            self.said = None;
+            return;
+        }
+        self.enabled = true;
+        if self.quarantined.take().is_some() {
+            self.runs.clear();
+            self.commands.clear();
+            self.set_error(None, out);
+        }
+        if let Occasion::Every(period) = self.rule.trigger.on {
+            self.next_every = multiple_after(now, period.as_secs_f64());
+        }
+        self.reevaluate(now, out);
+    }
+
+    /// What a deadline that is overdue stands for: clocks that tick do so once, not for every tick missed.
+    pub(super) fn catch_up(&self, due: f64, now: f64) -> f64 {
+        match self.rule.trigger.on {
+            Occasion::Every(period) if due >= self.next_every => multiple_at(now, period.as_secs_f64()).max(due),
+            _ if self.rule.code.clocked && now - due > 1.0 => now.floor().max(due),
+            _ => due,
+        }
+    }
+
+    /// When it wants to be looked at without a message.
+    pub(super) fn next_deadline(&self, now: f64) -> f64 {
+        if !self.enabled {
+            return f64::INFINITY;
+        }
+        let mut next = self.next_every;
+        let judged = self.rule.code.alarm.is_some() || self.rule.trigger.on == Occasion::Edge;
+        if self.rule.code.clocked && judged {
+            next = next.min(now.floor() + 1.0);
+        }
+        for memory in &self.memory {
+            next = next.min(memory.deadline);
+        }
+        for condition in &self.conditions {
+            next = next.min(condition.deadline);
+        }
+        if self.has_windows && judged && !self.rule.code.alarm.as_ref().is_some_and(|a| a.reads == 0) {
+            for window in self.windows.iter().flatten() {
+                next = next.min(window.next_change().max(now + WINDOW_LOOK_S));
+            }
+        }
+        next
+    }
+
+    pub(super) fn set_error(&mut self, error: Option<String>, out: &mut Vec<Effect>) {
+        if self.error != error {
+            self.error.clone_from(&error);
+            out.push(Effect::RuleError { rule: self.rule.clone(), error });
+        }
+    }
+
+    pub(super) fn status(&self) -> RuleStatus {
+        RuleStatus {
+            enabled: self.enabled,
+            quarantined: self.quarantined.clone(),
+            error: self.error.clone(),
+            running: self.running.len(),
+            queued: self.queue.len(),
+            last_triggered: self.last_run.is_finite().then_some(Tai(self.last_run)),
+            dropped: self.windows.iter().flatten().map(|w| w.dropped).sum(),
+        }
+    }
+
+    /// For the journal: all but latched values and windows.
+    pub(super) fn save(&self) -> Json {
+        json!({
+            "revision": self.rule.revision,
+            "enabled": self.enabled,
+            "memory": self.memory.iter().map(Memory::save).collect::<Vec<_>>(),
+            "when_last": self.when_last,
+            "conditions": self.conditions.iter().map(CondState::save).collect::<Vec<_>>(),
+            "said": self.said,
+            "fed": self.fed,
+            "running": self.running,
+            "queue": self.queue,
+            "recent": self.recent,
+            "last_run": self.last_run,
+            "runs": self.runs,
+            "commands": self.commands,
+            "quarantined": self.quarantined,
+        })
+    }
+
+    /// From the journal; false if it is another revision's.
+    pub(super) fn load(&mut self, saved: &Json) -> bool {
+        let memory: Option<Vec<Memory>> = saved
+            .get("memory")
+            .and_then(Json::as_array)
+            .and_then(|all| all.iter().map(Memory::load).collect());
+        let conditions: Option<Vec<CondState>> = saved
+            .get("conditions")
+            .and_then(Json::as_array)
+            .and_then(|all| all.iter().map(CondState::load).collect());
+        let (Some(memory), Some(conditions)) = (memory, conditions) else { return false };
+        if saved.get("revision").and_then(Json::as_str) != Some(&self.rule.revision)
+            || memory.len() != self.memory.len()
+            || conditions.len() != self.conditions.len()
+        {
+            return false;
+        }
+        fn part<T: serde::de::DeserializeOwned>(saved: &Json, key: &str) -> Option<T> {
+            serde_json::from_value(saved.get(key)?.clone()).ok()
+        }
+        self.memory = memory;
+        self.conditions = conditions;
+        self.enabled = part(saved, "enabled").unwrap_or(true);
+        self.when_last = part(saved, "when_last").unwrap_or_default();
+        self.said = part(saved, "said").unwrap_or_default();
+        self.fed = part(saved, "fed").unwrap_or_default();
+        self.running = part(saved, "running").unwrap_or_default();
+        self.queue = part(saved, "queue").unwrap_or_default();
+        self.recent = part(saved, "recent").unwrap_or_default();
+        self.last_run = part(saved, "last_run").unwrap_or(f64::NEG_INFINITY);
+        self.runs = part(saved, "runs").unwrap_or_default();
+        self.commands = part(saved, "commands").unwrap_or_default();
+        self.quarantined = part(saved, "quarantined").unwrap_or_default();
+        true
+    }
+}

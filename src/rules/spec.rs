@@ -1,0 +1,467 @@
+//! A rule file as written: what its keys are, with the place of every value. `config_schema/rules.yaml` is made of these
+//! types; `read` fills them.
+
+use schemars::JsonSchema;
+
+use super::model::{Budget, FromLevel, Mode, Overlap};
+use super::yaml::{Key, Node, Span};
+use crate::alarms::Direction;
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A mapping with names chosen by the author, in the order of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Table<T>(pub(crate) Vec<(Key, T)>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table(Vec::new())
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Table<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Table_of_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let of = generator.subschema_for::<T>();
+        schemars::json_schema!({"type": "object", "additionalProperties": of})
+    }
+}
+
+/// Seconds, written as `30s`, `10m`, `1h30m`, `500ms`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Seconds(pub(crate) f64);
+
+impl JsonSchema for Seconds {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms|us))+$", "examples": ["30s", "10m", "1h30m", "500ms"]
+        })
+    }
+}
+
+/// A CEL expression.
+#[derive(Debug, Clone)]
+pub(crate) struct Cel(pub(crate) String);
+
+impl JsonSchema for Cel {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Expression".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "boolean", "number"], "examples": ["wind > 10.0"]})
+    }
+}
+
+/// A value of any form.
+#[derive(Debug, Clone)]
+pub(crate) struct Free(pub(crate) Node);
+
+impl JsonSchema for Free {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Any".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!(true)
+    }
+}
+
+/// A file of rules.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct RuleFile {
+    /// The rules.
+    #[expect(dead_code, reason = "each rule is read and compiled by itself; this is here for the schema")]
+    pub(crate) rules: Vec<RuleSpec>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct RuleSpec {
+    /// Name, unique in the Catcher; also that of its alarm.
+    pub(crate) name: At<String>,
+    /// What it is for.
+    pub(crate) description: Option<At<String>>,
+    /// `live`, or `shadow`: evaluated and recorded, nothing published, nothing started.
+    pub(crate) mode: Option<Mode>,
+    /// Parameters of a template; `$(name)` stands for them anywhere in the rule. The value is the default, `null` none.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
+    #[expect(
+        dead_code,
+        reason = "templates are expanded before the rule is read; this is here for the schema"
+    )]
+    pub(crate) template: Option<()>,
+    /// One rule for each of these sets of parameters.
+    #[schemars(with = "Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>")]
+    #[expect(dead_code, reason = "as `template`")]
+    pub(crate) instances: Option<()>,
+    /// Values with defaults that `trigger` may override.
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    pub(crate) parameters: serde_json::Map<String, serde_json::Value>,
+    /// What it reads.
+    pub(crate) inputs: Table<InputSpec>,
+    /// What starts a run.
+    pub(crate) trigger: Option<TriggerSpec>,
+    /// The steps of a run.
+    pub(crate) tasks: Table<TaskSpec>,
+    /// Longest time for a run (30 m).
+    pub(crate) run_timeout: Option<At<Seconds>>,
+    /// The alarm.
+    pub(crate) alarm: Option<AlarmSpec>,
+    /// Reports.
+    pub(crate) report: Option<ReportSpec>,
+    /// Limits against floods.
+    #[schemars(with = "Option<BudgetSchema>")]
+    pub(crate) budget: Option<Budget>,
+    /// Tests: series in, expectations out.
+    pub(crate) tests: Vec<TestSpec>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// Limits against floods; above them the rule is quarantined.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only for the schema")]
+struct BudgetSchema {
+    /// Runs in any hour (1000).
+    runs_per_hour: Option<u32>,
+    /// Steps that command another component, in any minute (60).
+    commands_per_minute: Option<u32>,
+}
+
+/// One input.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct InputSpec {
+    /// `Component[:index].tel_x`, `.evt_x`, `.cmd_x` or `.ackcmd`; `*` as the index for all.
+    pub(crate) topic: At<String>,
+    /// A field, an element `a[3]`, a slice `a[0:4]`; without it the input is the whole message.
+    pub(crate) field: Option<At<String>>,
+    /// Some fields of the message.
+    pub(crate) fields: Option<Vec<At<String>>>,
+    /// Condition on the message itself: its fields by name.
+    pub(crate) filter: Option<At<Cel>>,
+    /// Value before the first message.
+    pub(crate) initial: Option<Free>,
+    /// Older values count as missing.
+    pub(crate) max_age: Option<At<Seconds>>,
+    /// Sliding window: a duration, or a number of values.
+    #[schemars(with = "Option<WindowSchema>")]
+    pub(crate) window: Option<At<WindowSpec>>,
+    /// What is made of the window: mean, median, min, max, ptp, std, rms, sum, count, first, last, rate, slope, quantile(q).
+    pub(crate) reduce: Option<At<String>>,
+    /// Fewer values are unknown (1).
+    pub(crate) min_count: Option<At<u64>>,
+}
+
+/// Length of a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum WindowSpec {
+    Seconds(f64),
+    Count(u64),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+enum WindowSchema {
+    Duration(Seconds),
+    Values(u64),
+}
+
+/// What starts a run.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TriggerSpec {
+    /// Each message of this input, or of one of these.
+    #[schemars(with = "Option<OneOrMany>")]
+    pub(crate) each: Option<Vec<At<String>>>,
+    /// Multiples of this period since 1970 UTC.
+    pub(crate) every: Option<At<Seconds>>,
+    /// Only by the command `trigger`.
+    pub(crate) manual: Option<At<bool>>,
+    /// Only if this is true; alone: the moment it becomes true.
+    pub(crate) when: Option<At<Cel>>,
+    /// Shortest time between two runs (none).
+    pub(crate) cooldown: Option<At<Seconds>>,
+    /// Older events are recorded as skipped (10 m).
+    pub(crate) max_event_age: Option<At<Seconds>>,
+    /// Runs of this rule at a time (1).
+    pub(crate) max_concurrent: Option<At<u64>>,
+    /// What happens to an occurrence while as many are going (queue).
+    pub(crate) overlap: Option<Overlap>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// One step of a run: one backend key, and how it is run.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TaskSpec {
+    /// Built-in analysis: trend, jitter.
+    pub(crate) analysis: Option<At<String>>,
+    /// A pipeline run by the OCPS: index, pipeline, version, config, data_query.
+    pub(crate) ocps: Option<Free>,
+    /// What the analysis needs.
+    pub(crate) with: Option<Free>,
+    /// Steps that must have succeeded before.
+    #[schemars(with = "Option<OneOrMany>")]
+    pub(crate) needs: Vec<At<String>>,
+    /// Only if this is true.
+    pub(crate) when: Option<At<Cel>>,
+    /// Longest time of one attempt (5 m).
+    pub(crate) timeout: Option<At<Seconds>>,
+    /// Repeats after transient errors.
+    pub(crate) retry: Option<RetrySpec>,
+    /// Send again even if it is not known whether the command arrived.
+    pub(crate) resend_if_unknown: Option<bool>,
+    /// It has a backend of a later version, which was told already.
+    #[schemars(skip)]
+    pub(crate) refused: bool,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// Repeats after transient errors.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct RetrySpec {
+    /// Attempts in all (1).
+    pub(crate) attempts: Option<At<u64>>,
+    /// Wait before the second attempt, doubled for each further one (5 s).
+    pub(crate) backoff: Option<At<Seconds>>,
+    /// Random part of the wait, 0 to 1 (0.1).
+    pub(crate) jitter: Option<At<f64>>,
+    /// Kinds of error that are repeated (every transient one).
+    pub(crate) retry_on: Vec<At<String>>,
+}
+
+/// The alarm.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct AlarmSpec {
+    /// The value judged by `levels`.
+    pub(crate) value: Option<At<Cel>>,
+    /// With `value`: limits; without: a condition for each severity.
+    #[schemars(with = "Option<LevelsSchema>")]
+    pub(crate) levels: Option<LevelsSpec>,
+    /// On which side of the limits it gets worse (above).
+    pub(crate) direction: Option<Direction>,
+    /// How far the value must come back before a severity is left (0).
+    pub(crate) hysteresis: Option<At<f64>>,
+    /// An expression giving 1 to 4, or `AlarmSeverity.X`.
+    pub(crate) severity: Option<At<Cel>>,
+    /// Several judgements, the worst counts.
+    pub(crate) conditions: Vec<ConditionSpec>,
+    /// Whose reasons are told: those of the worst, or all (worst).
+    pub(crate) join: Option<Join>,
+    /// Between reasons ("; ").
+    pub(crate) separator: Option<At<String>>,
+    /// When the alarm is judged at all.
+    pub(crate) gate: Option<GateSpec>,
+    /// What happens when `when` of the trigger is known to be false.
+    pub(crate) on_idle: Option<At<OnIdle>>,
+    /// Text template; `value` is the value judged.
+    pub(crate) reason: Option<At<String>>,
+    /// Lower severities count as none.
+    #[schemars(with = "Option<FromSchema>")]
+    pub(crate) from: Option<FromLevel>,
+    /// Whom to call, if a critical alarm is not acknowledged.
+    pub(crate) escalate: Option<EscalateSpec>,
+    /// A stale alarm is acknowledged after this.
+    pub(crate) auto_acknowledge: Option<At<Seconds>>,
+    /// An acknowledged alarm becomes unacknowledged after this.
+    pub(crate) auto_unacknowledge: Option<At<Seconds>>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// Limits or conditions, by severity.
+#[derive(Debug, Clone)]
+pub(crate) struct LevelsSpec {
+    pub(crate) entries: Vec<(crate::alarms::Severity, Node)>,
+    pub(crate) span: Span,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only for the schema")]
+struct LevelsSchema {
+    /// Limit or condition of WARNING.
+    warning: Option<Cel>,
+    /// Limit or condition of SERIOUS.
+    serious: Option<Cel>,
+    /// Limit or condition of CRITICAL.
+    critical: Option<Cel>,
+}
+
+/// One of several judgements.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ConditionSpec {
+    /// As in `alarm`.
+    pub(crate) value: Option<At<Cel>>,
+    /// As in `alarm`.
+    #[schemars(with = "Option<LevelsSchema>")]
+    pub(crate) levels: Option<LevelsSpec>,
+    /// As in `alarm`.
+    pub(crate) direction: Option<Direction>,
+    /// As in `alarm`.
+    pub(crate) hysteresis: Option<At<f64>>,
+    /// As in `alarm`.
+    pub(crate) severity: Option<At<Cel>>,
+    /// It must last so long before it counts.
+    pub(crate) hold: Option<At<Seconds>>,
+    /// As in `alarm`.
+    pub(crate) reason: Option<At<String>>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// See [`AlarmSpec::gate`].
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct GateSpec {
+    /// The alarm is judged while this is true.
+    pub(crate) when: Option<At<Cel>>,
+    /// While it is false: the alarm goes to none, or stays as it is (clear).
+    pub(crate) otherwise: Option<OnIdle>,
+}
+
+/// To none, or as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnIdle {
+    /// To none.
+    Clear,
+    /// As it is.
+    Hold,
+}
+
+/// Whose reasons are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Join {
+    /// Those of the worst severity.
+    #[default]
+    Worst,
+    /// All that are not none.
+    All,
+}
+
+/// Whom to call, and how long to wait first.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct EscalateSpec {
+    /// Whom.
+    pub(crate) responder: Option<At<String>>,
+    /// How long.
+    pub(crate) delay: Option<At<Seconds>>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// Reports of runs.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ReportSpec {
+    /// From which severity on a run gets one (never).
+    #[schemars(with = "Option<FromSchema>")]
+    pub(crate) from: Option<FromLevel>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only for the schema")]
+enum FromSchema {
+    None,
+    Warning,
+    Serious,
+    Critical,
+    Always,
+    Never,
+}
+
+/// A test of the rule.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct TestSpec {
+    /// Name.
+    pub(crate) name: At<String>,
+    /// Input name to series: `8x90` (ninety times 8), `8+0.1x90` (ninety values in steps of 0.1), `_` missing, `nan`,
+    /// `@20s` the period; or a list of messages `{at: 10s, field: value, ...}`.
+    pub(crate) series: Table<Free>,
+    /// What steps that are no built-in analyses answer: their result, or `fail`, `timeout`, `delay`.
+    pub(crate) results: Table<Free>,
+    /// What must be so, and when.
+    pub(crate) expect: Vec<ExpectSpec>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// One expectation.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ExpectSpec {
+    /// Time since the start of the series.
+    pub(crate) at: At<Seconds>,
+    /// Severity of the alarm at that time.
+    #[schemars(with = "Option<crate::alarms::Severity>")]
+    pub(crate) severity: Option<crate::alarms::Severity>,
+    /// The reason has this in it.
+    pub(crate) reason: Option<At<String>>,
+    /// How many runs were started by then.
+    pub(crate) runs: Option<At<u64>>,
+    /// How many occurrences were skipped by then.
+    pub(crate) skipped: Option<At<u64>>,
+    /// State of a step in the newest run.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    pub(crate) tasks: Table<At<String>>,
+    /// The rule's error has this in it; an empty text is no error.
+    pub(crate) error: Option<At<String>>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}

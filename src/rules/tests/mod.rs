@@ -1,0 +1,3 @@
+//! Tests of rule files as wholes.
+
+mod files;
