@@ -200,6 +200,18 @@ impl Rule {
         }
     }
 
+    /// The value that the alarm judges, on the run's context: for an alarm with `value`, that of its first condition.
+    pub fn judged_value(&self, ctx: &RunContext) -> Option<f64> {
+        let alarm = self.code.alarm.as_ref()?;
+        let frozen = Frozen::of(&self.code, ctx);
+        let memory = vec![super::expr::Memory::default(); self.code.stateful.len()];
+        let env = frozen.env(&memory, ctx.at.0);
+        alarm.conditions.iter().find_map(|c| match &c.verdict {
+            Verdict::Levels { value, .. } => Some(value.get(&env)).filter(|v| !v.is_nan()),
+            Verdict::Each(_) | Verdict::Number(..) => None,
+        })
+    }
+
     /// The step's parameters with every template filled in. A text that is one single expression, such as
     /// `"{{ image.timestampAcquisitionStart }}"`, keeps the expression's type.
     ///

@@ -63,7 +63,9 @@ fn values(text: &str) -> Result<Vec<(f64, Point)>, String> {
             match parse_duration(p) {
                 Some(p) if p > 0.0 && period.is_none() => period = Some(p),
                 _ => {
-                    return Err(format!("\"{word}\" is not a period, or a second one: write e.g. @20s, once"));
+                    return Err(format!(
+                        "\"{word}\" is not a period, or a second one: write e.g. @20s, once"
+                    ));
                 }
             }
         } else {

@@ -114,7 +114,14 @@ impl RuleState {
         hash16(&format!("{}\n{}\n\n{occurrence}", self.rule.name, self.rule.revision))
     }
 
-    fn queued(&self, kind: &str, input: Option<&str>, occurrence: &Occurrence, now: f64, parameters: &Map<String, Json>) -> Queued {
+    fn queued(
+        &self,
+        kind: &str,
+        input: Option<&str>,
+        occurrence: &Occurrence,
+        now: f64,
+        parameters: &Map<String, Json>,
+    ) -> Queued {
         let mut context = self.context(now, parameters);
         let mut trigger = Map::new();
         trigger.insert("kind".to_owned(), Json::from(kind));
@@ -124,7 +131,12 @@ impl RuleState {
             trigger.insert("input".to_owned(), Json::from(input));
         }
         context.trigger = trigger;
-        Queued { run_id: self.run_id(&occurrence.text), occurrence: occurrence.text.clone(), at: occurrence.at, context }
+        Queued {
+            run_id: self.run_id(&occurrence.text),
+            occurrence: occurrence.text.clone(),
+            at: occurrence.at,
+            context,
+        }
     }
 
     fn skip(&self, queued: &Queued, reason: SkipReason, out: &mut Vec<Effect>) {
@@ -137,7 +149,14 @@ impl RuleState {
         });
     }
 
-    fn fire(&mut self, kind: &str, input: Option<&str>, occurrence: &Occurrence, now: f64, out: &mut Vec<Effect>) {
+    fn fire(
+        &mut self,
+        kind: &str,
+        input: Option<&str>,
+        occurrence: &Occurrence,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
         let queued = self.queued(kind, input, occurrence, now, &self.rule.parameters);
         if self.recent.contains(&queued.run_id) {
             return;
@@ -258,7 +277,12 @@ impl RuleState {
     }
 
     /// The command `trigger`: `cooldown` and `max_event_age` do not apply.
-    pub(super) fn by_hand(&mut self, what: &ManualTrigger<'_>, now: f64, out: &mut Vec<Effect>) -> Result<String, TriggerRefused> {
+    pub(super) fn by_hand(
+        &mut self,
+        what: &ManualTrigger<'_>,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) -> Result<String, TriggerRefused> {
         let name = self.rule.name.clone();
         if self.rule.workflow.is_none() {
             return Err(TriggerRefused::NoTasks(name));

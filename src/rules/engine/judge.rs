@@ -108,8 +108,8 @@ fn default_reason(condition: &Condition, severity: Severity, value: f64) -> Stri
 
 /// What came of judging.
 enum Opinion {
-    /// This severity.
-    Is(Severity),
+    /// This severity; true if some condition is not known.
+    Is(Severity, bool),
     /// Nothing new: it stays as it is.
     None,
 }
@@ -176,9 +176,9 @@ impl RuleState {
     ) {
         self.conditions = conditions;
         match opinion {
-            Opinion::Is(severity) => {
-                if self.error.is_some() && self.quarantined.is_none() {
-                    self.set_error(None, out);
+            Opinion::Is(severity, partly) => {
+                if (partly || self.error.is_some()) && self.quarantined.is_none() {
+                    self.set_error(why.filter(|_| partly), out);
                 }
                 let severity = if alarm.from.includes(severity) { severity } else { Severity::None };
                 if severity == Severity::None {
@@ -232,7 +232,13 @@ impl RuleState {
     }
 
     /// Says a severity, unless the same was said last.
-    pub(super) fn say(&mut self, severity: Severity, reason: String, run_id: Option<String>, out: &mut Vec<Effect>) {
+    pub(super) fn say(
+        &mut self,
+        severity: Severity,
+        reason: String,
+        run_id: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
         if self.said.as_ref().is_some_and(|(s, r)| *s == severity && *r == reason) {
             return;
         }
@@ -258,15 +264,16 @@ fn judge<'a>(alarm: &'a AlarmCode, states: &mut [CondState], env: &Env<'a>, now:
             Some(true) => {}
             Some(false) if *otherwise == OnIdle::Clear => {
                 states.fill(CondState::default());
-                return Opinion::Is(Severity::None);
+                return Opinion::Is(Severity::None, false);
             }
             _ => return Opinion::None,
         }
     }
-    let mut worst = None;
+    let mut worst = Severity::None;
+    let mut known = 0;
     for (condition, state) in alarm.conditions.iter().zip(states) {
         let found = severity(condition, state.raw, env);
-        let known = found.is_some();
+        known += usize::from(found.is_some());
         if let Some((raw, value)) = found {
             state.raw = raw;
             state.value = value;
@@ -287,9 +294,7 @@ fn judge<'a>(alarm: &'a AlarmCode, states: &mut [CondState], env: &Env<'a>, now:
             }
         }
         // What is not known stays as it is, and does not hide the others.
-        if known || state.held > Severity::None {
-            worst = worst.max(Some(state.held));
-        }
+        worst = worst.max(state.held);
     }
-    worst.map_or(Opinion::None, Opinion::Is)
+    if known == 0 { Opinion::None } else { Opinion::Is(worst, known < alarm.conditions.len()) }
 }

@@ -56,6 +56,8 @@ pub struct Engine {
     routes: Vec<Vec<Route>>,
     timers: Timers,
     evaluations: u64,
+    /// The time of the newest input.
+    now: f64,
 }
 
 /// What a sample does.
@@ -146,6 +148,7 @@ impl Engine {
     /// Replaces all rules. Those of unchanged name and revision keep their state, those of unchanged name their switch;
     /// new ones wait for [`Input::History`]. Topic ids change: read [`Engine::subscriptions`] again.
     pub fn replace_rules(&mut self, rules: &[Arc<Rule>], now: Tai, out: &mut Vec<Effect>) {
+        self.now = now.0;
         let mut old: HashMap<String, RuleState> =
             self.states.drain(..).map(|s| (s.rule.name.clone(), s)).collect();
         for rule in rules {
@@ -202,10 +205,10 @@ impl Engine {
     }
 
     /// Takes such a state back; one of another revision is ignored, and the answer is false.
-    pub fn restore(&mut self, rule: &str, saved: &serde_json::Value, now: Tai) -> bool {
+    pub fn restore(&mut self, rule: &str, saved: &serde_json::Value) -> bool {
         let Some(i) = self.by_name.get(rule).copied() else { return false };
         let done = self.states[i].load(saved);
-        self.schedule(i, now.0);
+        self.schedule(i, self.now);
         done
     }
 
@@ -251,6 +254,7 @@ impl Engine {
 
     /// Works off what is due, each at its own time.
     fn run_timers(&mut self, now: f64, out: &mut Vec<Effect>) {
+        self.now = now;
         while let Some((due, i)) = self.timers.pop_due(now) {
             let state = &mut self.states[i];
             if due.to_bits() != state.scheduled.to_bits() {

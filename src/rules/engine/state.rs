@@ -69,10 +69,14 @@ impl RuleState {
                 mark.fresh_until = f64::INFINITY;
             }
         }
-        let windows: Vec<Option<Window>> =
-            code.inputs.iter().map(|i| i.window.map(|(length, reducer, min)| Window::new(length, reducer, min))).collect();
+        let windows: Vec<Option<Window>> = code
+            .inputs
+            .iter()
+            .map(|i| i.window.map(|(length, reducer, min)| Window::new(length, reducer, min)))
+            .collect();
         let has_windows = windows.iter().any(Option::is_some);
-        let conditions = code.alarm.iter().flat_map(|a| &a.conditions).map(|_| CondState::default()).collect();
+        let conditions =
+            code.alarm.iter().flat_map(|a| &a.conditions).map(|_| CondState::default()).collect();
         let each = match &rule.trigger.on {
             Occasion::Each(inputs) => inputs.iter().fold(0, |bits, i| bits | 1 << i),
             Occasion::Every(_) | Occasion::Manual | Occasion::Edge => 0,
@@ -262,7 +266,9 @@ impl RuleState {
                     self.occasion("every", None, &Occurrence::scheduled(scheduled), at, out);
                 }
             }
-            Occasion::Edge if self.rule.workflow.is_some() => self.edge(|| Occurrence::scheduled(at), at, out),
+            Occasion::Edge if self.rule.workflow.is_some() => {
+                self.edge(|| Occurrence::scheduled(at), at, out)
+            }
             _ => {}
         }
         if self.rule.code.alarm.is_some() {
@@ -315,7 +321,9 @@ impl RuleState {
     /// What a deadline that is overdue stands for: clocks that tick do so once, not for every tick missed.
     pub(super) fn catch_up(&self, due: f64, now: f64) -> f64 {
         match self.rule.trigger.on {
-            Occasion::Every(period) if due >= self.next_every => multiple_at(now, period.as_secs_f64()).max(due),
+            Occasion::Every(period) if due >= self.next_every => {
+                multiple_at(now, period.as_secs_f64()).max(due)
+            }
             _ if self.rule.code.clocked && now - due > 1.0 => now.floor().max(due),
             _ => due,
         }

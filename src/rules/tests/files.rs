@@ -2,9 +2,17 @@
 
 use crate::rules::{SourceFile, compile};
 
+/// Both shipped files as one.
 pub(super) fn shipped() -> SourceFile {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples/first_look.yaml");
-    SourceFile { name: "first_look.yaml".into(), text: std::fs::read_to_string(path).unwrap() }
+    let read = |name: &str| {
+        let path = format!("{}/config_schema/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let (wind, jitter) = (read("wind_forecast.yaml"), read("jitter_auxtel.yaml"));
+    SourceFile {
+        name: "shipped.yaml".into(),
+        text: format!("{wind}\n{}", jitter.strip_prefix("rules:\n").unwrap()),
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
 //! Tests of rule files as wholes.
 
+mod bench;
 mod files;
+mod scenarios;
