@@ -1,0 +1,105 @@
+//! kill -9 of the Catcher at random instants, while an OCPS job and an acknowledgement are under way.
+//!
+//! ```text
+//!  this process, on a real broker (CATCHER_TEST_KAFKA_BROKER): OCPS:1, ESS:301, a Remote of the Catcher
+//!       │ trigger, acknowledge                          ▲ acks, events, records of the OCPS's command topic
+//!       ▼                                               │
+//!  child process: catcher run 1 ──kill -9──► again, on the same journal ──kill -9──► ...
+//! ```
+//! Afterwards: every acknowledged `trigger` has a run that came to an end, no job was commanded twice, the alarm is as the last
+//! acknowledged command left it. `CATCHER_KILLS` says how often (5; 200 is the figure of the requirements), `CATCHER_KILL_SEED`
+//! repeats a run's random instants.
+
+mod catcher;
+mod ledger;
+mod observatory;
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use salobj::Value;
+
+use catcher::Catcher;
+use ledger::Ledger;
+use observatory::Observatory;
+
+/// How long anything may take that has to happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_and_nothing_done_twice() {
+    let kills: u32 = number("CATCHER_KILLS").unwrap_or(5);
+    let seed = number("CATCHER_KILL_SEED").unwrap_or_else(rand::random);
+    eprintln!("{kills} kills, CATCHER_KILL_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let Some(observatory) = Observatory::start().await else {
+        eprintln!("SKIPPED: no real broker (CATCHER_TEST_KAFKA_BROKER)");
+        return;
+    };
+    let mut catcher = Catcher::new();
+    let mut ledger = Ledger::default();
+    catcher.start(&observatory).await;
+    observatory.blow();
+    observatory.alarm_acknowledged().await;
+
+    for kill in 1..=kills {
+        let remote = &observatory.catcher;
+        let job = format!("{kill}");
+        let parameters = serde_json::json!({"n": job}).to_string();
+        let acknowledge = kill % 2 == 1;
+        let trigger = async {
+            let fields = [("ruleName", text("Kill.Job")), ("parameters", text(&parameters))];
+            remote.command("trigger").expect("in the interface").start(&fields, PATIENCE, true).await
+        };
+        let alarm = async {
+            let fields = [
+                ("alarmName", text("Kill.Alarm")),
+                ("severity", Value::Int(4)),
+                ("acknowledgedBy", text("tester")),
+            ];
+            let (name, fields) =
+                if acknowledge { ("acknowledge", &fields[..]) } else { ("unacknowledge", &fields[..1]) };
+            remote.command(name).expect("in the interface").start(fields, PATIENCE, true).await
+        };
+        // Both commands and the kill race; what was not answered before the kill has an unknown outcome.
+        let until_kill = Duration::from_micros(random.random_range(0..1_500_000));
+        let mut triggered = None;
+        let mut answered = None;
+        {
+            tokio::pin!(trigger, alarm);
+            let deadline = tokio::time::sleep(until_kill);
+            tokio::pin!(deadline);
+            loop {
+                tokio::select! {
+                    () = &mut deadline => break,
+                    ack = &mut trigger, if triggered.is_none() => triggered = Some(ack.expect("a trigger by hand is possible")),
+                    ack = &mut alarm, if answered.is_none() => answered = Some(ack.expect("an alarm can be acknowledged")),
+                }
+            }
+            catcher.kill();
+        }
+        ledger.triggered(&job, triggered.map(|ack| ack.result));
+        ledger.alarm(acknowledge, answered.is_some());
+        catcher.start(&observatory).await;
+        // As of now: the alarm was published when the CSC was enabled again.
+        ledger.check_alarm(observatory.alarm_acknowledged().await, kill);
+        // Not after each: runs shall live through several kills, too.
+        if kill % 10 == 0 || kill == kills {
+            observatory.wait_for_runs(&ledger.run_ids()).await;
+        }
+    }
+    ledger.check_jobs(&observatory.jobs_commanded().await);
+    catcher.kill();
+    eprintln!("{}", ledger.summary());
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.into())
+}
+
+fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value} is no number")))
+}
