@@ -1,9 +1,9 @@
-//! Records to samples: one plan for each topic and schema id, made when the id is first seen.
+//! Records to samples: one plan for each topic and schema id, made when the schema is first known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use salobj::transport::{Record, Transport};
+use salobj::transport::Record;
 use salobj::wire::{Plan, Want, unframe};
 use salobj::{Tai, Value};
 
@@ -25,7 +25,6 @@ pub struct Decoded<'a> {
 pub(super) struct Decoder {
     wants: Vec<Want>,
     plans: HashMap<u32, Result<Plan, String>>,
-    last: Option<u32>,
     cells: Vec<Value>,
     errors: u64,
 }
@@ -33,39 +32,25 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn new(wants: Vec<Want>) -> Self {
         let cells = vec![Value::Null; wants.len()];
-        Self { wants, plans: HashMap::new(), last: None, cells, errors: 0 }
+        Self { wants, plans: HashMap::new(), cells, errors: 0 }
     }
 
-    /// Makes sure that there is a plan for the record's schema; asks the registry if the id is new.
-    ///
-    /// # Errors
-    /// The registry cannot be reached: the record is to be tried again later. A schema that cannot be used is no error
-    /// here; decoding will say so.
-    pub(super) async fn prepare(
-        &mut self,
-        record: &Record,
-        transport: &Arc<dyn Transport>,
-    ) -> Result<(), String> {
-        let Some(Ok((id, _))) = record.value.as_deref().map(unframe) else { return Ok(()) };
-        if self.last == Some(id) || self.plans.contains_key(&id) {
-            self.last = Some(id);
-            return Ok(());
-        }
-        let plan = match transport.schema_by_id(id).await {
-            Ok(text) => Plan::compile(&text, &self.wants).map_err(|e| e.to_string()),
-            Err(salobj::transport::TransportError::Refused { attempt, reason }) => {
-                Err(format!("{attempt}: {reason}"))
-            }
-            Err(error @ salobj::transport::TransportError::Unavailable { .. }) => {
-                return Err(error.to_string());
-            }
+    /// The id of the schema that must be made known with [`Decoder::learn`] before this record can be decoded.
+    pub(super) fn missing(&self, record: &Record) -> Option<u32> {
+        let (id, _) = unframe(record.value.as_deref()?).ok()?;
+        (!self.plans.contains_key(&id)).then_some(id)
+    }
+
+    /// Takes the schema of an id, or why there is none.
+    pub(super) fn learn(&mut self, id: u32, schema: &Result<Arc<str>, String>) {
+        let plan = match schema {
+            Ok(text) => Plan::compile(text, &self.wants).map_err(|e| e.to_string()),
+            Err(reason) => Err(reason.clone()),
         };
         self.plans.insert(id, plan);
-        self.last = Some(id);
-        Ok(())
     }
 
-    /// Decodes a record whose schema is prepared.
+    /// Decodes a record whose schema is known.
     ///
     /// # Errors
     /// Why it cannot be: the record is skipped. A tombstone is `Ok(None)`.
@@ -75,7 +60,7 @@ impl Decoder {
         let plan = match self.plans.get(&id) {
             Some(Ok(plan)) => plan,
             Some(Err(reason)) => return Err(reason.clone()),
-            None => return Err(format!("schema id {id} is not prepared")),
+            None => return Err(format!("schema id {id} is not known")),
         };
         plan.decode(body, &mut self.cells).map_err(|e| e.to_string())?;
         let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };

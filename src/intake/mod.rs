@@ -11,11 +11,14 @@
 //!
 //! * [`subscriptions`]: from the rules' needs to topics and starting points
 //! * [`decode`]: records to samples; what cannot be decoded is counted and logged, never fatal
+//! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
 
 pub mod decode;
+mod fetch;
 pub mod reader;
 pub mod subscriptions;
+mod topic;
 
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};

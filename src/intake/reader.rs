@@ -1,6 +1,6 @@
 //! The one reader of all topics that the rules need, where it stands, and what is history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,15 +10,17 @@ use salobj::{Clock, Tai};
 use serde::{Deserialize, Serialize};
 
 use super::decode::Decoder;
+use super::fetch::Fetches;
 use super::subscriptions;
+use super::topic::Topic;
 use crate::rules::{Sample, Subscriptions, TopicId};
 use crate::telemetry::Meter;
 
 /// Records taken from the bus at a time.
 const BATCH: usize = 500;
 
-/// How long to wait before the registry is asked again.
-const REGISTRY_PAUSE: Duration = Duration::from_millis(500);
+/// Records that may wait for their schemas, of all topics together; beyond that reading pauses.
+const HELD: usize = 10_000;
 
 /// Where a reader stands: the journal entry `positions`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,24 +29,6 @@ pub struct Positions {
     pub at: Tai,
     /// Topic to partition to next offset.
     pub next: BTreeMap<String, BTreeMap<i32, i64>>,
-}
-
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    decoder: Decoder,
-    partitions: Vec<Partition>,
-    noted: Option<BTreeMap<i32, i64>>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Partition {
-    /// Next offset; -1 while nothing is known.
-    next: i64,
-    /// Records below are history.
-    live_from: i64,
-    caught_up: bool,
-    known: bool,
 }
 
 /// See the module's documentation.
@@ -58,6 +42,9 @@ pub struct Intake {
     by_name: HashMap<Arc<str>, usize>,
     reader: Option<Box<dyn Reader>>,
     events: Vec<ReadEvent>,
+    fetches: Fetches,
+    /// Topics of which records wait for a schema.
+    holding: BTreeSet<usize>,
 }
 
 impl Intake {
@@ -70,6 +57,8 @@ impl Intake {
         meter: Arc<Meter>,
     ) -> Self {
         Self {
+            fetches: Fetches::new(Arc::clone(&transport)),
+            holding: BTreeSet::new(),
             transport,
             clock,
             subname,
@@ -106,13 +95,14 @@ impl Intake {
             };
             let noted = standing.or(earlier).cloned();
             let decoder = Decoder::new(subscriptions::wants(need));
-            topics.push(Topic { name: name.as_str().into(), decoder, partitions: Vec::new(), noted });
+            topics.push(Topic::new(name.as_str().into(), decoder, need.indices.clone(), noted));
             starts.push((name, start));
         }
         if let Some(mut old) = self.reader.take() {
             old.close().await;
         }
         self.topics = topics;
+        self.holding.clear();
         self.by_name = self.topics.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
         self.events.clear();
         if !starts.is_empty() {
@@ -125,34 +115,52 @@ impl Intake {
         Ok(())
     }
 
-    /// Waits until there is something to read, then takes it. Dropping the future loses nothing.
+    /// Waits until there is something for [`Intake::drain`]. Dropping the future loses nothing.
     pub async fn wait(&mut self) {
         if !self.events.is_empty() {
             return;
         }
-        match &mut self.reader {
-            Some(reader) => reader.next_batch(BATCH, &mut self.events).await,
-            None => std::future::pending().await,
+        let held: usize = self.holding.iter().map(|t| self.topics[*t].held.len()).sum();
+        let lag_due = self.fetches.lag_due();
+        tokio::select! {
+            () = read(&mut self.reader, &mut self.events), if held < HELD => {}
+            lag = self.fetches.next() => if let Some(lag) = lag {
+                self.meter.lag.store(lag, Ordering::Relaxed);
+            },
+            () = until(lag_due) => {
+                let of = |t: &Topic| t.reading().map(|(p, next)| (t.name.clone(), p, next)).collect::<Vec<_>>();
+                self.fetches.ask_lag(self.topics.iter().flat_map(of).collect());
+            }
         }
+        let waiting = self.events.len() + held;
+        self.meter.intake_queue.store(waiting.try_into().unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Gives every sample that [`Intake::wait`] brought to `take`, oldest first, with `true` if it is live and `false` if
-    /// it is history. Asks the registry where a schema is new, and waits for it while it is away.
+    /// Gives every sample that [`Intake::wait`] brought to `take`, oldest first within its topic, with `true` if it is live
+    /// and `false` if it is history. It does not wait: records whose schema has to be asked for are held back, with those
+    /// behind them in their topic, until the registry has answered.
     pub async fn drain(&mut self, mut take: impl FnMut(&Sample<'_>, bool)) {
+        self.release(&mut take);
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             match event {
                 ReadEvent::Record(record) => {
                     let Some(&topic) = self.by_name.get(&record.topic) else { continue };
-                    self.prepare(topic, &record).await;
-                    self.give(topic, &record, &mut take);
+                    if self.holding.contains(&topic) || !self.ready(topic, &record) {
+                        self.holding.insert(topic);
+                        self.topics[topic].held.push_back(record);
+                    } else {
+                        self.give(topic, &record, &mut take);
+                    }
                 }
                 ReadEvent::Assigned { topic, partition, high, start, .. } => {
-                    self.assigned(&topic, partition, high, start)
+                    if let Some(topic) = self.topic(&topic) {
+                        topic.assigned(partition, high, start);
+                    }
                 }
                 ReadEvent::CaughtUp { topic, partition } => {
-                    if let Some(p) = self.partition(&topic, partition) {
-                        p.caught_up = true;
+                    if let Some(topic) = self.topic(&topic) {
+                        topic.caught_up_in(partition);
                     }
                 }
                 ReadEvent::Trouble(error) => tracing::warn!(error = %error, "reading the bus: {error}"),
@@ -161,14 +169,32 @@ impl Intake {
         self.events = events;
     }
 
-    async fn prepare(&mut self, topic: usize, record: &Record) {
-        let mut told = false;
-        while let Err(reason) = self.topics[topic].decoder.prepare(record, &self.transport).await {
-            if !told {
-                tracing::warn!(topic = %record.topic, "{reason}; reading waits for the schema registry");
-                told = true;
+    /// Gives the held records whose schema has come.
+    fn release(&mut self, take: &mut impl FnMut(&Sample<'_>, bool)) {
+        for topic in self.holding.clone() {
+            while let Some(record) = self.topics[topic].held.pop_front() {
+                if !self.ready(topic, &record) {
+                    self.topics[topic].held.push_front(record);
+                    break;
+                }
+                self.give(topic, &record, take);
             }
-            self.clock.sleep(REGISTRY_PAUSE).await;
+            if self.topics[topic].held.is_empty() {
+                self.holding.remove(&topic);
+            }
+        }
+    }
+
+    /// Whether the record's schema is known; if not, it is asked for.
+    fn ready(&mut self, topic: usize, record: &Record) -> bool {
+        let decoder = &mut self.topics[topic].decoder;
+        let Some(id) = decoder.missing(record) else { return true };
+        match self.fetches.schema(id) {
+            Some(schema) => {
+                decoder.learn(id, schema);
+                true
+            }
+            None => false,
         }
     }
 
@@ -176,18 +202,14 @@ impl Intake {
         Meter::add(&self.meter.messages, 1);
         Meter::add(&self.meter.bytes, record.value.as_ref().map_or(0, |v| v.len() as u64));
         let topic = &mut self.topics[index];
-        let Ok(slot) = usize::try_from(record.partition) else { return };
-        if topic.partitions.len() <= slot {
-            topic.partitions.resize(slot + 1, Partition::default());
-        }
-        let partition = &mut topic.partitions[slot];
-        partition.next = record.offset + 1;
-        partition.known = true;
-        let live = record.offset >= partition.live_from;
+        let live = topic.passed(record);
         let received = self.clock.now();
         let decoded = topic.decoder.decode(record);
         match decoded {
             Ok(Some(decoded)) => {
+                if topic.indices.as_ref().is_some_and(|wanted| !wanted.contains(&decoded.sal_index)) {
+                    return;
+                }
                 let sample = Sample {
                     topic: TopicId(u32::try_from(index).expect("topics are few")),
                     sal_index: decoded.sal_index,
@@ -219,48 +241,18 @@ impl Intake {
         }
     }
 
-    fn assigned(&mut self, topic: &Arc<str>, partition: i32, high: i64, start: i64) {
-        let noted = self
-            .by_name
-            .get(topic)
-            .and_then(|i| self.topics[*i].noted.as_ref())
-            .and_then(|n| n.get(&partition))
-            .copied();
-        let Some(state) = self.partition(topic, partition) else { return };
-        if state.known {
-            return;
-        }
-        // A noted position beyond the end belongs to a topic that was made anew: all of it is new.
-        let live_from = match noted {
-            Some(offset) if offset <= high => offset,
-            Some(_) => start,
-            None => high,
-        };
-        *state = Partition { next: start, live_from, caught_up: false, known: true };
+    fn topic(&mut self, name: &Arc<str>) -> Option<&mut Topic> {
+        self.by_name.get(name).map(|i| &mut self.topics[*i])
     }
 
-    fn partition(&mut self, topic: &Arc<str>, partition: i32) -> Option<&mut Partition> {
-        let topic = &mut self.topics[*self.by_name.get(topic)?];
-        let slot = usize::try_from(partition).ok()?;
-        if topic.partitions.len() <= slot {
-            topic.partitions.resize(slot + 1, Partition::default());
-        }
-        Some(&mut topic.partitions[slot])
-    }
-
-    /// True once the past of every topic has been read.
+    /// True once the past of every topic has been read and given.
     pub fn caught_up(&self) -> bool {
-        self.topics.iter().all(|t| !t.partitions.is_empty() && t.partitions.iter().all(|p| p.caught_up))
+        self.topics.iter().all(Topic::caught_up)
     }
 
-    /// Where it stands. A partition of which only history has been read so far stands where its history ends.
+    /// Where it stands: what has been given to the core, not what has been fetched.
     pub fn positions(&self) -> Positions {
-        let next = self.topics.iter().map(|topic| {
-            let known = topic.partitions.iter().enumerate().filter(|(_, p)| p.known);
-            let offsets =
-                known.map(|(n, p)| (i32::try_from(n).expect("partitions are few"), p.next.max(p.live_from)));
-            (topic.name.to_string(), offsets.collect())
-        });
+        let next = self.topics.iter().map(|t| (t.name.to_string(), t.positions()));
         Positions { at: self.clock.now(), next: next.collect() }
     }
 
@@ -271,3 +263,21 @@ impl Intake {
         }
     }
 }
+
+async fn until(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes what the reader has, waiting for it; pends without a reader.
+async fn read(reader: &mut Option<Box<dyn Reader>>, events: &mut Vec<ReadEvent>) {
+    match reader {
+        Some(reader) => reader.next_batch(BATCH, events).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,11 @@
 //! What only a real broker and a real registry show: look-up by time, topic settings, SCRAM, consumer groups and their
 //! deletion, offsets without records. Skipped, and said so, where the environment names no servers.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests may panic, and say that they are skipped"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +62,8 @@ async fn topics_have_the_settings_of_their_category() {
     let other = KafkaTransport::new(bed.env(), KafkaOptions::default()).unwrap();
     let specs = [spec(&event, true), spec(&tel, false)];
     let (a, b) = tokio::join!(bus.create_topics(&specs), other.create_topics(&specs));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let admin: AdminClient<DefaultClientContext> = settings(&bed).create().unwrap();
     for (topic, policy) in [(&event, "compact"), (&tel, "delete")] {
         let what = [ResourceSpecifier::Topic(topic)];
