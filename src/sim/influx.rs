@@ -7,8 +7,8 @@
 //! ```
 //!
 //! It speaks no Flux and no InfluxQL: it knows exactly the one shape that each client emits and answers 400 with a clear
-//! text to anything else. What it does with types, stamps and bad lines was compared with real servers (see
-//! `tests/README.md`).
+//! text to anything else. What it does with types, stamps and bad lines is held to what real servers do by
+//! the tests of [`crate::outputs::efd`], which run against all of them.
 
 mod line;
 mod listener;

@@ -19,7 +19,7 @@ const ANSWERED: &str = "answered";
 /// The query as Flux.
 ///
 /// `salIndex` is a field, not a tag: it cannot be selected in the store, so its column is fetched too and rows are
-/// selected by the reader ([`select`]). No pivot: it makes nulls, which the `influxdb2` crate cannot read. The time comes
+/// selected by the reader ([`Answer`]). No pivot: it makes nulls, which the `influxdb2` crate cannot read. The time comes
 /// as an integer, so that it needs no date library. One row more than wanted is asked for, to see whether there are more;
 /// `stop` is exclusive.
 pub fn text(query: &SeriesQuery, bucket: &str) -> String {
@@ -39,31 +39,54 @@ pub fn text(query: &SeriesQuery, bucket: &str) -> String {
         SeriesQuery::utc(query.from, 0),
         SeriesQuery::utc(query.to, 1),
         query.measurement,
-        query.max_rows + 1,
+        query.limit() + 1,
     )
 }
 
-/// One value as it came: UTC ns, field, value.
-pub(super) type Cell = (i64, String, Value);
+/// Collects the values of an answer as they come.
+pub(super) struct Answer<'q> {
+    query: &'q SeriesQuery,
+    columns: HashMap<&'q str, usize>,
+    cells: Vec<(i64, usize, Value)>,
+    /// Stamps of the rows of the wanted instance.
+    ours: HashSet<i64>,
+    whole: bool,
+}
 
-/// The table of the query from all cells: rows of another instance are dropped. None if the answer is not whole.
-pub(super) fn select(query: &SeriesQuery, mut cells: Vec<Cell>) -> Option<Table> {
-    let sentinel = cells.iter().rposition(|(time, field, _)| *time == 0 && field == ANSWERED)?;
-    cells.remove(sentinel);
-    let counted: HashSet<i64> = cells.iter().map(|cell| cell.0).collect();
-    let wanted: Option<HashSet<i64>> = query.sal_index.map(|index| {
-        let ours = |cell: &&Cell| cell.1 == SAL_INDEX && cell.2 == Value::Int(index);
-        cells.iter().filter(ours).map(|cell| cell.0).collect()
-    });
-    let columns: HashMap<&str, usize> =
-        query.fields.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-    let kept = (cells.into_iter())
-        .filter(|(time, _, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(time)))
-        .filter_map(|(time, field, value)| columns.get(field.as_str()).map(|&column| (time, column, value)))
-        .collect();
-    let mut table = Table::from_cells(&query.fields, kept, query.max_rows);
-    table.truncated |= counted.len() > query.max_rows;
-    Some(table)
+impl<'q> Answer<'q> {
+    pub(super) fn new(query: &'q SeriesQuery) -> Answer<'q> {
+        let columns = query.fields.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        Answer { query, columns, cells: Vec::new(), ours: HashSet::new(), whole: false }
+    }
+
+    pub(super) fn push(&mut self, time_ns: i64, field: &str, value: Value) {
+        if time_ns == 0 && field == ANSWERED {
+            self.whole = true;
+            return;
+        }
+        if field == SAL_INDEX && self.query.sal_index.is_some_and(|index| value == Value::Int(index)) {
+            self.ours.insert(time_ns);
+        }
+        if let Some(&column) = self.columns.get(field) {
+            self.cells.push((time_ns, column, value));
+        }
+    }
+
+    /// The table: rows of other instances are dropped. None if the answer is not whole.
+    pub(super) fn table(mut self) -> Option<Table> {
+        if !self.whole {
+            return None;
+        }
+        let limit = self.query.limit();
+        // The store cut before the selection: then there may be more rows of the wanted instance, too.
+        let rows = self.cells.iter().map(|cell| cell.0).collect::<HashSet<_>>().len();
+        if self.query.sal_index.is_some() {
+            self.cells.retain(|cell| self.ours.contains(&cell.0));
+        }
+        let mut table = Table::from_cells(&self.query.fields, self.cells, limit);
+        table.truncated |= rows > limit;
+        Some(table)
+    }
 }
 
 /// What a Flux string literal needs escaped.
@@ -89,7 +112,7 @@ mod tests {
              |> range(start: 2026-11-20T23:40:00.000000Z, stop: 2026-11-21T00:10:00.000001Z)\n  \
              |> filter(fn: (r) => r._measurement == \"lsst.sal.ESS.airFlow\")\n  \
              |> filter(fn: (r) => r._field =~ /^(?:speed|direction)$/)\n  \
-             |> limit(n: 500001)\n  \
+             |> limit(n: 333334)\n  \
              |> map(fn: (r) => ({ns: int(v: r._time), _field: r._field, _value: r._value}))\n  \
              |> yield(name: \"rows\")\n\
              array.from(rows: [{ns: 0, _field: \"answered\", _value: true}]) |> yield(name: \"whole\")\n"
@@ -107,26 +130,26 @@ mod tests {
     #[test]
     fn rows_of_other_instances_are_dropped() {
         let mut query = SeriesQuery::sal("ESS", "airFlow", Some(301), ["speed"], (Tai(0.0), Tai(1.0)));
-        let cells = || {
-            vec![
-                (1, "speed".to_owned(), Value::Double(1.0)),
-                (2, "speed".to_owned(), Value::Double(2.0)),
-                (3, "speed".to_owned(), Value::Double(3.0)),
-                (1, SAL_INDEX.to_owned(), Value::Int(301)),
-                (2, SAL_INDEX.to_owned(), Value::Int(302)),
-                (3, SAL_INDEX.to_owned(), Value::Int(301)),
-                (0, ANSWERED.to_owned(), Value::Bool(true)),
-            ]
+        let select = |query: &SeriesQuery, whole: bool| {
+            let mut answer = Answer::new(query);
+            for (time, index, speed) in [(1, 301, 1.0), (2, 302, 2.0), (3, 301, 3.0)] {
+                answer.push(time, "speed", Value::Double(speed));
+                answer.push(time, SAL_INDEX, Value::Int(index));
+            }
+            if whole {
+                answer.push(0, ANSWERED, Value::Bool(true));
+            }
+            answer.table()
         };
         let values = |table: Table| table.series("speed", "").unwrap().values;
-        let table = select(&query, cells()).unwrap();
+        let table = select(&query, true).unwrap();
         assert!(!table.truncated && table.columns.len() == 1);
         assert_eq!(values(table), [1.0, 3.0]);
         query.max_rows = 2;
-        assert!(select(&query, cells()).unwrap().truncated, "the store was cut before the selection");
+        assert!(select(&query, true).unwrap().truncated, "the store was cut before the selection");
         query.sal_index = None;
         query.max_rows = 3;
-        assert_eq!(values(select(&query, cells()).unwrap()), [1.0, 2.0, 3.0]);
-        assert_eq!(select(&query, cells()[..6].to_vec()), None, "an answer that is not whole");
+        assert_eq!(values(select(&query, true).unwrap()), [1.0, 2.0, 3.0]);
+        assert_eq!(select(&query, false), None, "an answer that is not whole");
     }
 }

@@ -12,9 +12,8 @@ use salobj::Value;
 
 use super::config::{ConfigProblem, Endpoint};
 use super::error::{Attempt, EfdError, from_status};
-use super::flux::{self, Cell};
 use super::gate::{Gate, body, chain};
-use super::{Efd, Point, SeriesQuery, Table};
+use super::{Efd, Point, SeriesQuery, Table, flux};
 
 /// A client of one bucket. Its `Debug` shows no secret.
 pub struct Influx2 {
@@ -106,16 +105,20 @@ impl Efd for Influx2 {
 
 /// The table of an answer that came whole.
 fn read(answer: &QueryTableIter, query: &SeriesQuery) -> Result<Table, RequestError> {
-    let mut cells = Vec::new();
+    let mut cells = flux::Answer::new(query);
     let mut records = answer.result();
     while let Some(record) = records.next()? {
-        cells.extend(cell(&record));
+        if let Some((time_ns, field, value)) = cell(&record) {
+            cells.push(time_ns, &field, value);
+        }
     }
-    flux::select(query, cells)
+    cells
+        .table()
         .ok_or_else(|| RequestError::Deserializing { text: "it is not whole, or not of InfluxDB".to_owned() })
 }
 
-fn cell(record: &FluxRecord) -> Option<Cell> {
+/// UTC ns, field, value.
+fn cell(record: &FluxRecord) -> Option<(i64, String, Value)> {
     let time = record.values.get("ns")?.i64()?;
     let field = record.values.get("_field")?.string()?;
     let value = record.values.get("_value")?;

@@ -15,7 +15,7 @@ pub fn text(query: &SeriesQuery, retention_policy: Option<&str>) -> String {
         identifier(&query.measurement),
         SeriesQuery::utc(query.from, 0),
         SeriesQuery::utc(query.to, 0),
-        query.max_rows + 1,
+        query.limit() + 1,
         query.comment(),
     )
 }
@@ -86,7 +86,7 @@ impl Answer {
                 }
             }
         }
-        let mut table = Table::from_cells(&query.fields, cells, query.max_rows);
+        let mut table = Table::from_cells(&query.fields, cells, query.limit());
         table.truncated |= partial;
         Ok(table)
     }
@@ -122,7 +122,7 @@ mod tests {
             text(&query().asked_by("rule Wind.Forecast"), Some("autogen")),
             "SELECT \"speed\", \"note\" FROM \"autogen\".\"lsst.sal.ESS.airFlow\" \
              WHERE time >= '2026-11-20T23:40:00.000000Z' AND time <= '2026-11-21T00:10:00.000000Z' \
-             AND \"salIndex\" = 301 LIMIT 500001 /* ts_catcher rule Wind.Forecast */"
+             AND \"salIndex\" = 301 LIMIT 333334 /* ts_catcher rule Wind.Forecast */"
         );
         assert!(text(&query(), None).contains("FROM \"lsst.sal.ESS.airFlow\" "));
     }

@@ -8,6 +8,8 @@ use crate::tasks::analysis::Series;
 
 /// Most rows of one answer, unless the query says less.
 pub const MAX_ROWS: usize = 500_000;
+/// Most values of one answer: with many fields fewer rows are asked for, so that memory is bounded.
+pub const MAX_CELLS: usize = 1_000_000;
 /// Longest range of one query, s: 31 days.
 pub const MAX_RANGE_S: f64 = 31.0 * 86_400.0;
 
@@ -24,7 +26,7 @@ pub struct SeriesQuery {
     pub from: Tai,
     /// Last time, inclusive.
     pub to: Tai,
-    /// Most rows wanted, the earliest ones.
+    /// Most rows wanted, the earliest ones; at most [`MAX_CELLS`] values come in all.
     pub max_rows: usize,
     /// Who asks, e.g. the rule; it goes into the query as a comment, for those who watch the server.
     pub asked_by: String,
@@ -62,6 +64,11 @@ impl SeriesQuery {
         self
     }
 
+    /// Rows that are asked for: `max_rows`, or fewer where there are many fields.
+    pub(super) fn limit(&self) -> usize {
+        self.max_rows.min(MAX_CELLS / (self.fields.len() + 1)).max(1)
+    }
+
     /// Everything that is wrong with it, before it is sent.
     pub(super) fn check(&self) -> Result<(), EfdError> {
         let mut wrong = Vec::new();
@@ -82,6 +89,9 @@ impl SeriesQuery {
             wrong.push(format!("the range from {} to {} TAI s is not one", self.from.0, self.to.0));
         } else if range_s > MAX_RANGE_S {
             wrong.push(format!("the range is {:.1} days, at most 31 are allowed", range_s / 86_400.0));
+        }
+        if self.fields.len() > 10_000 {
+            wrong.push(format!("{} fields are asked for, at most 10000 are allowed", self.fields.len()));
         }
         if self.max_rows == 0 || self.max_rows > MAX_ROWS {
             wrong.push(format!("max_rows is {}, it must lie between 1 and {MAX_ROWS}", self.max_rows));

@@ -6,8 +6,8 @@ use super::{SeriesRequest, SeriesRow};
 use crate::outputs::efd::query::array_fields;
 use crate::outputs::efd::{Efd, EfdError, SeriesQuery};
 
-/// The rows of a request.
-pub(super) async fn read(efd: &dyn Efd, request: &SeriesRequest) -> Result<Vec<SeriesRow>, EfdError> {
+/// The rows of a request, and whether the EFD had more of them than one answer may hold.
+pub(super) async fn read(efd: &dyn Efd, request: &SeriesRequest) -> Result<(Vec<SeriesRow>, bool), EfdError> {
     let mut fields = vec![request.stamp_field().to_owned()];
     for column in &request.columns {
         match column.element {
@@ -43,5 +43,5 @@ pub(super) async fn read(efd: &dyn Efd, request: &SeriesRequest) -> Result<Vec<S
         });
         rows.push(SeriesRow { stamp, cells: cells.collect() });
     }
-    Ok(rows)
+    Ok((rows, table.truncated))
 }

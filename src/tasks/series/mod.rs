@@ -143,13 +143,13 @@ impl SeriesSource for SeriesReader {
         match &self.efd {
             None => said.push("no EFD is configured".to_owned()),
             Some(efd) => match efd::read(efd.as_ref(), request).await {
-                Ok(mut old) => {
+                Ok((mut old, truncated)) => {
                     let recent = partial.map(|answer| answer.rows).unwrap_or_default();
                     if let Some(first) = recent.first() {
                         old.retain(|row| row.stamp < first.stamp);
                     }
                     old.extend(recent);
-                    let seen = request.end_seen(&old);
+                    let seen = request.end_seen(&old) && !truncated;
                     return rows::set(request, &old, Source::Efd, seen);
                 }
                 Err(error) => said.push(format!("EFD: {error}")),
