@@ -20,3 +20,6 @@ mod scan;
 pub mod series;
 pub mod state;
 pub mod steps;
+
+#[cfg(test)]
+mod tests;

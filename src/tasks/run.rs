@@ -31,15 +31,17 @@ use salobj::Tai;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::call::{ErrorClass, StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
+use super::call::{StepCall, StepId, StepReport, Stop};
 use super::plan::{Plan, RunContext, StepPlan};
 use super::state::{Edge, TaskState, run_after, step_after};
 
 mod advance;
 mod plot;
+mod report;
 mod retry;
 #[cfg(test)]
 pub(crate) mod tests;
+mod time;
 
 /// How long steps that were told to stop are awaited before the run ends without them. Longer than the driver's own
 /// limit: this one matters only if the driver is broken.
@@ -437,141 +439,6 @@ impl Run {
         self.stopping = Some(stop);
         self.stop_by = Some(now + STOP_GRACE);
         out.push(RunAction::RunChanged { run_id: self.header.id.clone() });
-    }
-
-    fn report(
-        &mut self,
-        report: StepReport,
-        now: Tai,
-        out: &mut Vec<RunAction>,
-    ) -> Result<(), IllegalReport> {
-        let found = self.steps.iter().position(|s| s.plan.name == report.id.step);
-        let Some(i) =
-            found.filter(|i| self.steps[*i].dispatched && self.steps[*i].attempt == report.id.attempt)
-        else {
-            return Err(self.illegal(format!("{} is not under way: {:?}", report.id, report.kind)));
-        };
-        match report.kind {
-            StepReportKind::Started => self.begin_step(i, now, out),
-            StepReportKind::Progress { backend_id } => {
-                if self.steps[i].backend_id != backend_id {
-                    self.steps[i].backend_id = backend_id;
-                    self.step_changed(i, out);
-                }
-            }
-            StepReportKind::Ended(outcome) => {
-                self.begin_step(i, now, out);
-                match outcome {
-                    Ok(outcome) => self.succeeded(i, outcome, now, out),
-                    Err(error) => self.failed(i, error, now, out),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The driver began an attempt; says nothing new where it is running already (after a restart).
-    fn begin_step(&mut self, i: usize, now: Tai, out: &mut Vec<RunAction>) {
-        let step = &mut self.steps[i];
-        let Ok(state) = step_after(step.state, Edge::Start) else { return };
-        step.state = state;
-        step.started.get_or_insert(now);
-        step.attempt_deadline = Some(now + step.plan.timeout + STOP_GRACE);
-        self.step_changed(i, out);
-    }
-
-    fn succeeded(&mut self, i: usize, outcome: StepOutcome, now: Tai, out: &mut Vec<RunAction>) {
-        let step = &mut self.steps[i];
-        step.result = outcome.result;
-        step.plot = outcome.plot;
-        if !outcome.backend_id.is_empty() {
-            step.backend_id = outcome.backend_id;
-        }
-        self.end_step(i, Edge::Succeed, "", now, out);
-    }
-
-    fn failed(&mut self, i: usize, error: StepError, now: Tai, out: &mut Vec<RunAction>) {
-        let id = self.step_id(i);
-        let step = &mut self.steps[i];
-        if !error.backend_id.is_empty() {
-            step.backend_id = error.backend_id;
-        }
-        let again = error.class == ErrorClass::Transient
-            && step.attempt < step.plan.retry.attempts
-            && retry::wanted(&step.plan.retry, &error.text)
-            && self.stopping.is_none();
-        if again && let Ok(state) = step_after(step.state, Edge::Retry) {
-            step.state = state;
-            step.error = error.text;
-            step.dispatched = false;
-            step.attempt_deadline = None;
-            step.retry_at = Some(now + retry::wait(&step.plan.retry, &id));
-            out.push(RunAction::Forget(id));
-            self.step_changed(i, out);
-            return;
-        }
-        step.result = *error.result;
-        let edge = match error.class {
-            ErrorClass::Transient | ErrorClass::Permanent | ErrorClass::UnknownOutcome => Edge::Fail,
-            ErrorClass::Aborted => Edge::Abort,
-            ErrorClass::TimedOut => Edge::TimeOut,
-        };
-        self.end_step(i, edge, &error.text, now, out);
-    }
-
-    fn resume(&mut self, now: Tai, out: &mut Vec<RunAction>) {
-        let least = now + RESUME_GRACE;
-        if let Some(deadline) = &mut self.deadline
-            && deadline.0 < least.0
-            && self.stopping.is_none()
-        {
-            *deadline = least;
-        }
-        if self.stopping.is_some() {
-            self.stop_by = Some(now + STOP_GRACE);
-        }
-        for i in 0..self.steps.len() {
-            if self.state != TaskState::Running || !self.steps[i].dispatched {
-                continue;
-            }
-            let mut call = self.call(i);
-            let step = &mut self.steps[i];
-            if let Some(deadline) = step.attempt_deadline {
-                let left = Duration::try_from_secs_f64(deadline - (now + STOP_GRACE)).unwrap_or_default();
-                call.timeout = left.clamp(RESUME_GRACE, step.plan.timeout.max(RESUME_GRACE));
-                step.attempt_deadline = Some(now + call.timeout + STOP_GRACE);
-            }
-            let id = call.id.clone();
-            out.push(RunAction::Resume(Box::new(call)));
-            if let Some(stop) = &self.stopping {
-                out.push(RunAction::Abort { id, stop: stop.clone() });
-            }
-        }
-    }
-
-    fn tick(&mut self, now: Tai, out: &mut Vec<RunAction>) {
-        if self.state != TaskState::Running {
-            return;
-        }
-        let due = |at: Option<Tai>| at.is_some_and(|at| at.0 <= now.0);
-        if self.stopping.is_none() && due(self.deadline) {
-            let text = format!("the run exceeded its limit of {} s", self.run_timeout.as_secs_f64());
-            self.stop(Stop::TimeUp(text), now, out);
-        }
-        let gone = self.stopping.is_some() && due(self.stop_by);
-        for i in 0..self.steps.len() {
-            let step = &self.steps[i];
-            if step.dispatched && (gone || due(step.attempt_deadline)) {
-                let edge = match &self.stopping {
-                    Some(Stop::Cancelled(_)) => Edge::Abort,
-                    Some(Stop::TimeUp(_)) | None => Edge::TimeOut,
-                };
-                let backend = step.plan.backend.clone();
-                let text = format!("backend {backend} never told how the step ended");
-                out.push(RunAction::Abort { id: self.step_id(i), stop: Stop::TimeUp(text.clone()) });
-                self.end_step(i, edge, &text, now, out);
-            }
-        }
     }
 
     fn call(&self, i: usize) -> StepCall {

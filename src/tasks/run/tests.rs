@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::tasks::call::{ErrorClass, StepError, StepOutcome, StepReportKind};
 use crate::tasks::plan::RetryPlan;
 
 /// A plan as tests want it.

@@ -286,7 +286,8 @@ impl OcpsBackend {
                 && refused.is_empty()
                 && let Some(id) = job.known.job_id.clone()
             {
-                until = clock.now() + limit;
+                // A little longer than the acknowledgement is waited for, so that its absence is told.
+                until = clock.now() + limit + limit / 5;
                 aborting = Some(Box::pin(abort_job(link, id, limit)));
             }
             let abort = async {

@@ -12,6 +12,7 @@ use crate::sim::ocps::{self as sim, EventOrder, OcpsControl, OcpsScript, Outcome
 use crate::tasks::call::{ErrorClass, StepId, StepReport};
 use crate::tasks::steps::{LogError, StepLog};
 
+mod real;
 mod restart;
 
 /// A journal that can stop the process at one of its writes.
