@@ -1,4 +1,227 @@
 //! The supervised parts and what passes between them; nothing else spawns.
+//!
+//! In start order, with what each needs of those before it:
+//!
+//! | part | does |
+//! |---|---|
+//! | journal | opened and read first: what it holds decides how everything else begins |
+//! | web | serves reports and `/healthz` |
+//! | EFD outbox | sends spooled results |
+//! | driver | carries out steps |
+//! | reporter | writes reports |
+//! | core loop | owns rules, alarms and runs |
+//! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
 
+pub mod core_loop;
+pub mod efd_outbox;
+pub mod handle;
 pub mod parts;
+pub mod reporter;
+pub mod results;
 pub mod web;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sal_idl::Library;
+use salobj::csc::state::SummaryState;
+use salobj::csc::{CscOptions, RunningCsc};
+use salobj::{Clock, Domain};
+use serde_json::Value as Json;
+use tokio::sync::mpsc;
+
+use crate::core::{Core, Recovery};
+use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
+use crate::intake::{Intake, Positions};
+use crate::journal::{FileJournal, Journal};
+use crate::rules::{Rule, SchemaSource};
+use crate::tasks::driver::driver;
+use crate::tasks::steps::Backend;
+use crate::telemetry::Meter;
+use core_loop::{CoreLoop, Publish, REQUEST_QUEUE, fault};
+use handle::CoreHandle;
+use parts::Parts;
+
+/// What a process is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What salobj needs to know.
+    pub csc: CscOptions,
+    /// Folder of journal, spool and reports; one process at a time may use it.
+    pub data_dir: PathBuf,
+    /// Where the web server listens; port 0 takes any free one.
+    pub http: SocketAddr,
+}
+
+/// Why the Catcher could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A folder, the journal, the spool or the web server's address cannot be used.
+    #[error("{0}")]
+    Local(String),
+    /// The CSC could not start on the bus.
+    #[error(transparent)]
+    Csc(#[from] salobj::csc::StartError),
+}
+
+/// A Catcher that runs.
+pub struct Running {
+    /// The CSC.
+    pub csc: RunningCsc,
+    /// A way to the core, for the command line and tests.
+    pub core: CoreHandle,
+    /// Where the web server listens.
+    pub web: SocketAddr,
+    publisher: Arc<Publisher>,
+    parts: Parts,
+}
+
+/// Starts everything; returns when the CSC has reported its state.
+///
+/// # Errors
+/// See [`StartError`]; everything that was started has been stopped.
+pub async fn start(domain: &Domain, library: Library, options: Options) -> Result<Running, StartError> {
+    let local = |what: &str, e: &dyn std::fmt::Display| StartError::Local(format!("{what}: {e}"));
+    let data = &options.data_dir;
+    std::fs::create_dir_all(data).map_err(|e| local(&format!("data folder {}", data.display()), &e))?;
+    let (journal, recovered) = FileJournal::open(data.join("journal")).map_err(|e| StartError::Local(e.to_string()))?;
+    if recovered.torn_bytes > 0 {
+        tracing::warn!("the journal ended with {} bytes of an append that a crash cut short", recovered.torn_bytes);
+    }
+    let clock = domain.clock().clone();
+    let meter = Arc::new(Meter::default());
+    let site = Arc::new(Site::default());
+    let publisher = Arc::new(Publisher::default());
+    let component = library.component("Catcher").map_err(|e| StartError::Local(e.to_string()))?;
+    let library = Arc::new(library);
+    let schemas: Arc<dyn SchemaSource + Send + Sync> = Arc::clone(&library) as _;
+    let mut parts = Parts::default();
+
+    let reports = data.join("reports");
+    let web = web::Web::bind(options.http, reports.clone()).await.map_err(StartError::Local)?;
+    let web_address = web.address();
+    let report_base = format!("http://{web_address}/reports");
+    parts.add("web server", web.run());
+
+    let outbox = efd_outbox::open(&data.join("spool"), Arc::clone(&site), component.clone(), options.csc.index)
+        .map_err(|e| local("spool", &e))?;
+    let (results, outbox) = outbox;
+    parts.add("EFD outbox", outbox.run(clock.clone()));
+
+    let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
+    let core_handle = CoreHandle::new(requests_in);
+    let (reports_in, step_reports) = mpsc::channel(crate::tasks::driver::ORDER_QUEUE);
+    let backends = backends(domain, &library, &site, options.csc.simulation_mode);
+    let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
+    parts.add("task driver", async {
+        driver_task.run().await;
+        Ok(())
+    });
+
+    let (reporter_in, reporter) =
+        reporter::reporter(reports, core_handle.clone(), Arc::clone(&site), report_base.clone());
+    parts.add("reporter", reporter.run());
+
+    let core = recover(&recovered.entries, schemas.as_ref(), &clock);
+    let group = format!("{}-intake-{}", component.name, domain.origin());
+    let group = format!("{group}-{}", options.csc.index);
+    let intake = Intake::new(
+        Arc::clone(domain.transport()),
+        clock.clone(),
+        domain.env().topic_subname.clone(),
+        group,
+        Arc::clone(&meter),
+    );
+    let core_loop = CoreLoop {
+        core,
+        journal: Some(Box::new(journal) as Box<dyn Journal>),
+        intake,
+        noted: entry::<Positions>(&recovered.entries, "positions").unwrap_or_default(),
+        memos: recovered.entries.iter().filter(|(key, _)| key.starts_with("command/")).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        publish: Arc::clone(&publisher) as Arc<dyn Publish>,
+        driver,
+        reporter: reporter_in,
+        results: Some(results),
+        clock,
+        meter,
+        requests,
+        reports: step_reports,
+    };
+    parts.add("core", core_loop.run());
+
+    let csc = CatcherCsc {
+        core: core_handle.clone(),
+        publisher: Arc::clone(&publisher),
+        schemas,
+        site,
+        report_base,
+        last_override: arc_swap::ArcSwap::from_pointee(String::new()),
+    };
+    let options = resumed(options.csc, &recovered.entries);
+    let running = salobj::csc::start(domain, crate::csc::spec(component), options, Arc::new(csc)).await?;
+    Ok(Running { csc: running, core: core_handle, web: web_address, publisher, parts })
+}
+
+impl Running {
+    /// Waits until the CSC has closed. A part that dies meanwhile puts it in FAULT, with the part's name.
+    pub async fn wait_done(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.csc.wait_done() => return,
+                ended = self.parts.next_end() => {
+                    self.publisher.fault(fault::PART, format!("the part '{}' ended: {}", ended.name, ended.reason));
+                }
+            }
+        }
+    }
+
+    /// Closes the CSC as SIGTERM does, then everything else.
+    pub async fn close(self) {
+        self.csc.close().await;
+        self.parts.stop().await;
+    }
+}
+
+fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, clock: &Clock) -> Core {
+    let now = clock.now();
+    let mut core = Core::new(now);
+    let compile = |name: &str, definition: &str| -> Result<Arc<Rule>, String> {
+        let rules = crate::csc::compile_text(name, definition, schemas)?;
+        rules.into_iter().find(|rule| rule.name == name).ok_or_else(|| format!("the definition has no rule {name}"))
+    };
+    // What recovery wants recorded is recorded again with the first change of the same entry.
+    let problems = core.recover(&Recovery { entries, compile: &compile }, now);
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    core
+}
+
+/// A process that did not end by `exitControl` goes back to the state that it was in.
+fn resumed(mut options: CscOptions, entries: &BTreeMap<String, Json>) -> CscOptions {
+    let Some(record) = entry::<StateRecord>(entries, "csc") else { return options };
+    if options.initial_state.is_none() {
+        options.initial_state = match record.state.as_str() {
+            "DISABLED" => Some(SummaryState::Disabled),
+            "ENABLED" => Some(SummaryState::Enabled),
+            _ => None,
+        };
+        if options.initial_state.is_some() {
+            tracing::info!("the last process was {}; going back to it", record.state);
+            options.configuration_override = record.configuration_override;
+        }
+    }
+    options
+}
+
+fn entry<T: serde::de::DeserializeOwned>(entries: &BTreeMap<String, Json>, key: &str) -> Option<T> {
+    let value = entries.get(key)?;
+    serde_json::from_value(value.clone()).map_err(|e| tracing::warn!("journal entry {key}: {e}")).ok()
+}
+
+fn backends(domain: &Domain, library: &Arc<Library>, site: &Arc<Site>, simulation_mode: i64) -> Vec<Arc<dyn Backend>> {
+    let _ = (domain, library, site, simulation_mode);
+    Vec::new()
+}

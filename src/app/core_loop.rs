@@ -1,0 +1,532 @@
+//! The loop that owns the core: takes inputs one after the other, makes their records durable, then carries the rest out.
+//!
+//! ```text
+//!  requests (CSC, backends, reporter) ─┐
+//!  step reports (driver) ──────────────┤        ┌─ records ─► journal, synced ─┐
+//!  samples (intake) ───────────────────┼► Core ─┤                              ▼ only then
+//!  deadlines, checkpoint each 5 s ─────┘        └─ events, answers, orders ────► bus, driver, reporter, EFD
+//! ```
+//!
+//! Whatever is appended is appended together with the rules' states and the read positions, so that after a crash the
+//! rules go on exactly where the journal's newest record was made.
+//!
+//! While the journal cannot be written nothing is evaluated: the bus is not read, requests wait in their bounded queues.
+//! After [`JOURNAL_PATIENCE`] the CSC is put in FAULT; appending goes on being tried.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use salobj::{Clock, Tai, Value};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::reporter::ReportJob;
+use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
+use crate::intake::{Intake, Positions};
+use crate::journal::{Journal, Record};
+use crate::rules::Rule;
+use crate::tasks::call::StepReport;
+use crate::tasks::driver::{Driver, Order};
+use crate::telemetry::{Figures, Meter};
+
+/// How long the journal may refuse before the CSC goes to FAULT.
+pub const JOURNAL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the rules' states are written down at least.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+/// How often an append is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// How long `enable` waits for the past to be read.
+pub const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
+
+/// Who is told that something is done, or why not.
+pub type Reply = oneshot::Sender<Result<(), String>>;
+
+/// Requests that may wait for the core.
+pub const REQUEST_QUEUE: usize = 1000;
+
+/// What the other parts ask of the core.
+#[derive(Debug)]
+pub enum Request {
+    /// Carry out a command.
+    Do {
+        /// The command.
+        command: Command,
+        /// Gets the answer once it is durable.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// `start`: use these rules.
+    Configure {
+        /// Compiled rules of the configuration.
+        rules: Vec<Arc<Rule>>,
+        /// What the site says.
+        settings: Settings,
+        /// Told when they are in place and what they need is being read.
+        reply: Reply,
+    },
+    /// The CSC enters ENABLED. Answered when the past has been read and every alarm, rule and run was published.
+    Enable {
+        /// Told when that is done.
+        reply: Reply,
+    },
+    /// The CSC leaves ENABLED.
+    Disable {
+        /// Told when nothing is evaluated any more.
+        reply: Reply,
+    },
+    /// A backend or the CSC notes something in the journal.
+    Note {
+        /// The record.
+        record: Record,
+        /// Told when it is durable.
+        reply: oneshot::Sender<()>,
+    },
+    /// The reporter has written a report, or could not.
+    ReportWritten {
+        /// The run.
+        run_id: String,
+        /// Its address, or why there is none.
+        url: Result<String, String>,
+    },
+}
+
+/// Where events go: the CSC's writers.
+pub trait Publish: Send + Sync {
+    /// Publishes an event now.
+    fn event(&self, event: &Event);
+    /// Publishes the telemetry `statistics`.
+    fn statistics(&self, fields: &[(&'static str, Value)]);
+    /// Puts the CSC in FAULT.
+    fn fault(&self, code: i64, report: String);
+}
+
+/// What the loop works with.
+pub struct CoreLoop {
+    /// The core, recovered.
+    pub core: Core,
+    /// The journal.
+    pub journal: Option<Box<dyn Journal>>,
+    /// The reader of the bus.
+    pub intake: Intake,
+    /// Positions that the journal had.
+    pub noted: Positions,
+    /// Step memos that the journal had, by key.
+    pub memos: BTreeMap<String, Json>,
+    /// Where events go.
+    pub publish: Arc<dyn Publish>,
+    /// The task driver.
+    pub driver: Driver,
+    /// The reporter.
+    pub reporter: mpsc::Sender<ReportJob>,
+    /// Where result events go besides the bus.
+    pub results: Option<Arc<dyn super::results::ResultSink>>,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub meter: Arc<Meter>,
+    /// Requests.
+    pub requests: mpsc::Receiver<Request>,
+    /// Reports of the driver.
+    pub reports: mpsc::Receiver<StepReport>,
+}
+
+/// State of the loop that is not the core's.
+#[derive(Default)]
+struct Waiting {
+    next_ticket: u64,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    enable: Option<(Reply, Tai)>,
+    configured: bool,
+}
+
+impl CoreLoop {
+    /// Runs until the requests' senders are gone.
+    ///
+    /// # Errors
+    /// The task driver is gone.
+    pub async fn run(mut self) -> Result<(), String> {
+        let mut waiting = Waiting::default();
+        let mut out = Vec::new();
+        let mut figures = Figures::default();
+        let mut statistics_at = self.clock.now() + Duration::from_secs(1);
+        let mut checkpoint_at = self.clock.now() + CHECKPOINT_EVERY;
+        loop {
+            let wake = [self.core.next_deadline(), waiting.enable.as_ref().map(|e| e.1), Some(statistics_at), Some(checkpoint_at)];
+            let wake = wake.into_iter().flatten().fold(f64::INFINITY, |a, b| a.min(b.0));
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => match request {
+                    Some(request) => self.request(request, &mut waiting, &mut out).await?,
+                    None => return Ok(()),
+                },
+                Some(report) = self.reports.recv() => {
+                    self.core.step(Input::Report(report), self.clock.now(), &mut out);
+                }
+                () = self.intake.wait() => self.samples(&mut out).await,
+                () = self.clock.sleep_until(Tai(wake)) => {}
+            }
+            let now = self.clock.now();
+            if self.core.next_deadline().is_some_and(|at| at.0 <= now.0) {
+                self.core.step(Input::Tick, now, &mut out);
+            }
+            if now.0 >= checkpoint_at.0 {
+                checkpoint_at = now + CHECKPOINT_EVERY;
+                self.core.step(Input::Checkpoint, now, &mut out);
+            }
+            if now.0 >= statistics_at.0 {
+                self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
+                statistics_at = now + Duration::from_secs(1);
+            }
+            let enabled = self.enable_if_ready(&mut waiting, &mut out);
+            self.carry_out(&mut out, &mut waiting).await?;
+            if let Some(reply) = enabled {
+                answer(reply, Ok(()));
+            }
+        }
+    }
+
+    async fn samples(&mut self, out: &mut Vec<Output>) {
+        let Self { core, intake, clock, meter, .. } = self;
+        let begun = clock.now();
+        intake
+            .drain(|sample, live| {
+                let input = if live { Input::Sample(sample) } else { Input::History(sample) };
+                core.step(input, sample.received, out);
+            })
+            .await;
+        meter.evaluation.record(clock.now().since(begun));
+    }
+
+    async fn request(&mut self, request: Request, waiting: &mut Waiting, out: &mut Vec<Output>) -> Result<(), String> {
+        let now = self.clock.now();
+        match request {
+            Request::Do { command, reply } => {
+                waiting.next_ticket += 1;
+                waiting.answers.insert(waiting.next_ticket, reply);
+                self.core.step(Input::Command { ticket: waiting.next_ticket, command }, now, out);
+            }
+            Request::Configure { rules, settings, reply } => {
+                self.core.step(Input::Configure { rules, settings }, now, out);
+                if !std::mem::replace(&mut waiting.configured, true) {
+                    self.core.step(Input::Resume, now, out);
+                }
+                self.carry_out(out, waiting).await?;
+                answer(reply, Ok(()));
+            }
+            Request::Enable { reply } => waiting.enable = Some((reply, now + CATCH_UP_LIMIT)),
+            Request::Disable { reply } => {
+                if let Some((reply, _)) = waiting.enable.take() {
+                    answer(reply, Err("disabled before the past was read".to_owned()));
+                }
+                self.core.step(Input::Disable, now, out);
+                self.carry_out(out, waiting).await?;
+                answer(reply, Ok(()));
+            }
+            Request::Note { record, reply } => {
+                out.push(Output::Record(record));
+                self.carry_out(out, waiting).await?;
+                answer(reply, ());
+            }
+            Request::ReportWritten { run_id, url } => self.core.step(Input::ReportWritten { run_id, url }, now, out),
+        }
+        Ok(())
+    }
+
+    /// Enables once the past has been read; gives who is to be told after all of it was published.
+    fn enable_if_ready(&mut self, waiting: &mut Waiting, out: &mut Vec<Output>) -> Option<Reply> {
+        let now = self.clock.now();
+        let late = now.0 >= waiting.enable.as_ref()?.1.0;
+        if !late && !self.intake.caught_up() {
+            return None;
+        }
+        if late {
+            let seconds = CATCH_UP_LIMIT.as_secs();
+            tracing::warn!("the past of some topics is not read after {seconds} s; enabled all the same");
+        }
+        self.core.step(Input::Enable, now, out);
+        waiting.enable.take().map(|(reply, _)| reply)
+    }
+
+    fn statistics(&self, fields: &[(&'static str, Value)]);
+    /// Puts the CSC in FAULT.
+    fn fault(&self, code: i64, report: String);
+}
+
+/// What the loop works with.
+pub struct CoreLoop {
+    /// The core, recovered.
+    pub core: Core,
+    /// The journal.
+    pub journal: Option<Box<dyn Journal>>,
+    /// The reader of the bus.
+    pub intake: Intake,
+    /// Positions that the journal had.
+    pub noted: Positions,
+    /// Step memos that the journal had, by key.
+    pub memos: BTreeMap<String, Json>,
+    /// Where events go.
+    pub publish: Arc<dyn Publish>,
+    /// The task driver.
+    pub driver: Driver,
+    /// The reporter.
+    pub reporter: mpsc::Sender<ReportJob>,
+    /// Where result events go besides the bus.
+    pub results: Option<Arc<dyn super::results::ResultSink>>,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub meter: Arc<Meter>,
+    /// Requests.
+    pub requests: mpsc::Receiver<Request>,
+    /// Reports of the driver.
+    pub reports: mpsc::Receiver<StepReport>,
+}
+
+/// State of the loop that is not the core's.
+#[derive(Default)]
+struct Waiting {
+    next_ticket: u64,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    enable: Option<(Reply, Tai)>,
+    configured: bool,
+}
+
+impl CoreLoop {
+    /// Runs until the requests' senders are gone.
+    ///
+    /// # Errors
+    /// The task driver is gone.
+    pub async fn run(mut self) -> Result<(), String> {
+        let mut waiting = Waiting::default();
+        let mut out = Vec::new();
+        let mut figures = Figures::default();
+        let mut statistics_at = self.clock.now() + Duration::from_secs(1);
+        let mut checkpoint_at = self.clock.now() + CHECKPOINT_EVERY;
+        loop {
+            let wake = [self.core.next_deadline(), waiting.enable.as_ref().map(|e| e.1), Some(statistics_at), Some(checkpoint_at)];
+            let wake = wake.into_iter().flatten().fold(f64::INFINITY, |a, b| a.min(b.0));
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => match request {
+                    Some(request) => self.request(request, &mut waiting, &mut out).await?,
+                    None => return Ok(()),
+                },
+                Some(report) = self.reports.recv() => {
+                    self.core.step(Input::Report(report), self.clock.now(), &mut out);
+                }
+                () = self.intake.wait() => self.samples(&mut out).await,
+                () = self.clock.sleep_until(Tai(wake)) => {}
+            }
+            let now = self.clock.now();
+            if self.core.next_deadline().is_some_and(|at| at.0 <= now.0) {
+                self.core.step(Input::Tick, now, &mut out);
+            }
+            if now.0 >= checkpoint_at.0 {
+                checkpoint_at = now + CHECKPOINT_EVERY;
+                self.core.step(Input::Checkpoint, now, &mut out);
+            }
+            if now.0 >= statistics_at.0 {
+                self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
+                statistics_at = now + Duration::from_secs(1);
+            }
+            let enabled = self.enable_if_ready(&mut waiting, &mut out);
+            self.carry_out(&mut out, &mut waiting).await?;
+            if let Some(reply) = enabled {
+                answer(reply, Ok(()));
+            }
+        }
+    }
+
+    async fn samples(&mut self, out: &mut Vec<Output>) {
+        let Self { core, intake, clock, meter, .. } = self;
+        let begun = clock.now();
+        intake
+            .drain(|sample, live| {
+                let input = if live { Input::Sample(sample) } else { Input::History(sample) };
+                core.step(input, sample.received, out);
+            })
+            .await;
+        meter.evaluation.record(clock.now().since(begun));
+    }
+
+    async fn request(&mut self, request: Request, waiting: &mut Waiting, out: &mut Vec<Output>) -> Result<(), String> {
+        let now = self.clock.now();
+        match request {
+            Request::Do { command, reply } => {
+                waiting.next_ticket += 1;
+                waiting.answers.insert(waiting.next_ticket, reply);
+                self.core.step(Input::Command { ticket: waiting.next_ticket, command }, now, out);
+            }
+            Request::Configure { rules, settings, reply } => {
+                self.core.step(Input::Configure { rules, settings }, now, out);
+                if !std::mem::replace(&mut waiting.configured, true) {
+                    self.core.step(Input::Resume, now, out);
+                }
+                self.carry_out(out, waiting).await?;
+                answer(reply, Ok(()));
+            }
+            Request::Enable { reply } => waiting.enable = Some((reply, now + CATCH_UP_LIMIT)),
+            Request::Disable { reply } => {
+                if let Some((reply, _)) = waiting.enable.take() {
+                    answer(reply, Err("disabled before the past was read".to_owned()));
+                }
+                self.core.step(Input::Disable, now, out);
+                self.carry_out(out, waiting).await?;
+                answer(reply, Ok(()));
+            }
+            Request::Note { record, reply } => {
+                out.push(Output::Record(record));
+                self.carry_out(out, waiting).await?;
+                answer(reply, ());
+            }
+            Request::ReportWritten { run_id, url } => self.core.step(Input::ReportWritten { run_id, url }, now, out),
+        }
+        Ok(())
+    }
+
+    fn enable_if_ready(&mut self, waiting: &mut Waiting, out: &mut Vec<Output>) {
+        let now = self.clock.now();
+        let Some((reply, limit)) = waiting.enable.take() else { return };
+        let late = now.0 >= limit.0;
+        if !late && !self.intake.caught_up() {
+            waiting.enable = Some((reply, limit));
+            return;
+        }
+        if late {
+            tracing::warn!("the past of some topics is not read after {} s; enabled all the same", CATCH_UP_LIMIT.as_secs());
+        }
+        self.core.step(Input::Enable, now, out);
+        waiting.enabled_reply(reply, out);
+    }
+
+    fn statistics(&self, figures: &mut Figures, elapsed: Duration) {
+        let waiting: usize = self.driver.load().iter().map(|load| load.waiting).sum();
+        let running: usize = self.driver.load().iter().map(|load| load.running).sum();
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.publish.statistics(&self.meter.statistics(figures, elapsed, count(waiting), count(running)));
+    }
+
+    /// Appends the records, then does the rest in its order.
+    async fn carry_out(&mut self, out: &mut Vec<Output>, waiting: &mut Waiting) -> Result<(), String> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let mut work = std::mem::take(out);
+        if work.iter().any(|o| matches!(o, Output::Record(_))) {
+            self.core.step(Input::Checkpoint, self.clock.now(), &mut work);
+            let positions = serde_json::to_value(self.intake.positions()).expect("plain data");
+            work.push(Output::Record(Record::put("positions", positions)));
+        }
+        let mut records = Vec::new();
+        work.retain_mut(|output| match output {
+            Output::Record(record) => {
+                records.push(std::mem::replace(record, Record::delete("")));
+                false
+            }
+            _ => true,
+        });
+        Meter::add(&self.meter.effects, work.len() as u64);
+        self.append(records).await;
+        for output in work.drain(..) {
+            self.do_one(output, waiting).await?;
+        }
+        *out = work;
+        Ok(())
+    }
+
+    async fn append(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        let records = Arc::new(records);
+        let begun = self.clock.now();
+        let mut faulted = false;
+        loop {
+            let mut journal = self.journal.take().expect("it is put back below");
+            let batch = Arc::clone(&records);
+            let appended = tokio::task::spawn_blocking(move || {
+                let result = journal.append(&batch);
+                (journal, result)
+            });
+            let (journal, result) = appended.await.expect("an append does not panic");
+            self.journal = Some(journal);
+            let elapsed = self.clock.now().since(begun);
+            match result {
+                Ok(()) => {
+                    self.meter.journal.record(elapsed);
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "the journal cannot be written: {error}; evaluation pauses");
+                    if elapsed >= JOURNAL_PATIENCE && !std::mem::replace(&mut faulted, true) {
+                        self.publish.fault(fault::JOURNAL, format!("the journal cannot be written: {error}"));
+                    }
+                }
+            }
+            self.clock.sleep(JOURNAL_RETRY).await;
+        }
+    }
+
+    async fn do_one(&mut self, output: Output, waiting: &mut Waiting) -> Result<(), String> {
+        match output {
+            Output::Record(_) => {}
+            Output::Publish(event) => {
+                self.publish.event(&event);
+                if let (Event::Result(result), Some(sink)) = (&event, &self.results) {
+                    sink.result(result, self.clock.now());
+                }
+            }
+            Output::Answer { ticket, answer: text } => {
+                if let Some(reply) = waiting.answers.remove(&ticket) {
+                    answer(reply, text);
+                }
+            }
+            Output::Dispatch(call) => self.order(Order::Execute(call)).await?,
+            Output::Resume(call) => {
+                let memo = self.memos.remove(&call.id.key());
+                self.order(Order::Resume { call, memo }).await?;
+            }
+            Output::Abort { id, stop } => self.order(Order::Abort { id, stop }).await?,
+            Output::WriteReport { run_id } => self.write_report(&run_id),
+            Output::Resubscribe => {
+                let noted = std::mem::take(&mut self.noted);
+                while let Err(error) = self.intake.subscribe(self.core.subscriptions(), &noted).await {
+                    tracing::warn!(error = %error, "cannot subscribe: {error}; trying again");
+                    self.clock.sleep(JOURNAL_RETRY).await;
+                }
+            }
+            Output::Warn(text) => tracing::warn!("{text}"),
+        }
+        Ok(())
+    }
+
+    async fn order(&self, order: Order) -> Result<(), String> {
+        self.driver.order(order).await.map_err(|gone| gone.to_string())
+    }
+
+    fn write_report(&mut self, run_id: &str) {
+        let (Some(run), Some(rule)) = (self.core.runs().get(run_id), self.core.rule_of_run(run_id)) else { return };
+        let job = ReportJob { run: run.clone(), rule: rule.clone() };
+        if let Err(error) = self.reporter.try_send(job) {
+            tracing::warn!("no report of run {run_id}: the reporter is too far behind ({error})");
+        }
+    }
+}
+
+/// The one who asked may have gone; that is nobody's fault.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}
+
+/// Values of `errorCode` of this CSC.
+pub mod fault {
+    /// The journal could not be written for 30 s.
+    pub const JOURNAL: i64 = 1;
+    /// A part of the process ended.
+    pub const PART: i64 = 2;
+    /// The connection that alarms depend on could not be set up.
+    pub const SETUP: i64 = 3;
+}

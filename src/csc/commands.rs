@@ -1,0 +1,86 @@
+//! The commands of design section 4: in which states they are accepted, how their fields are read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use salobj::csc::CommandRule;
+use salobj::{AckCode, CommandError, CommandRequest, CommandResult};
+
+use super::CatcherCsc;
+use crate::core::{Command, Sender};
+use crate::core::event::MAX_TEXT_BYTES;
+
+/// How long compiling a definition may take, as told to the client.
+const COMPILE_ESTIMATE: Duration = Duration::from_secs(10);
+
+/// Commands that DISABLED allows, too.
+const CONFIGURED: [&str; 8] =
+    ["addRule", "removeRule", "enableRule", "disableRule", "explain", "showAlarms", "showRules", "showTasks"];
+
+/// In which states a command is accepted.
+pub(super) fn rule(command: &str) -> CommandRule {
+    if CONFIGURED.contains(&command) { CommandRule::CONFIGURED } else { CommandRule::ENABLED }
+}
+
+impl CatcherCsc {
+    pub(super) async fn command(&self, request: CommandRequest) -> CommandResult {
+        let answer = match request.name.as_str() {
+            "addRule" => self.add_rule(&request).await,
+            name => match plain(name, &request) {
+                Some(command) => self.core.command(command).await,
+                None => Err(format!("this version of the Catcher does not have the command {name}")),
+            },
+        };
+        match answer {
+            Ok(result) => Err(CommandError::Ack { code: AckCode::Complete, error: 0, result }),
+            Err(text) => Err(CommandError::Expected(text)),
+        }
+    }
+
+    async fn add_rule(&self, request: &CommandRequest) -> Result<String, String> {
+        let definition = request.sample.str("definition").to_owned();
+        let enabled = request.sample.bool("enabled");
+        if definition.len() > MAX_TEXT_BYTES {
+            let size = definition.len();
+            return Err(format!("the definition has {size} bytes, at most {MAX_TEXT_BYTES} are taken; split it into several rules"));
+        }
+        request.in_progress(COMPILE_ESTIMATE, "compiling").map_err(|e| e.to_string())?;
+        let schemas = Arc::clone(&self.schemas);
+        let compiled = tokio::task::spawn_blocking(move || super::compile_text("definition", &definition, schemas.as_ref()));
+        let rules = compiled.await.map_err(|e| format!("the definition could not be compiled: {e}"))??;
+        self.core.command(Command::AddRule { rules, enabled }).await
+    }
+}
+
+/// A command that needs nothing but its fields; `None` if this version does not have it.
+fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
+    let sample = &request.sample;
+    let text = |field: &str| sample.str(field).to_owned();
+    Some(match name {
+        "removeRule" => Command::RemoveRule { rule: text("ruleName") },
+        "enableRule" => Command::EnableRule { rule: text("ruleName") },
+        "disableRule" => Command::DisableRule { rule: text("ruleName"), reason: text("reason") },
+        "trigger" => {
+            let sender = Sender { identity: sample.identity().to_owned(), origin: sample.origin(), seq_num: sample.seq_num() };
+            Command::Trigger { rule: text("ruleName"), parameters: text("parameters"), sender }
+        }
+        "cancelTask" => Command::CancelTask { task_id: text("taskId"), reason: text("reason") },
+        "acknowledge" => Command::Acknowledge {
+            alarm: text("alarmName"),
+            severity: sample.i64("severity"),
+            user: text("acknowledgedBy"),
+        },
+        "unacknowledge" => Command::Unacknowledge { alarm: text("alarmName") },
+        "mute" => Command::Mute {
+            alarm: text("alarmName"),
+            duration_s: sample.f64("muteDuration"),
+            severity: sample.i64("severity"),
+            user: text("mutedBy"),
+        },
+        "unmute" => Command::Unmute { alarm: text("alarmName") },
+        "showAlarms" => Command::ShowAlarms,
+        "showRules" => Command::ShowRules,
+        "showTasks" => Command::ShowTasks,
+        _ => return None,
+    })
+}

@@ -1,0 +1,177 @@
+//! `start`: from the merged configuration to rules in the core.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use salobj::csc::Configuration;
+
+use super::CatcherCsc;
+use crate::alarms::AlarmConfig;
+use crate::config::{self, CatcherConfig};
+use crate::core::Settings;
+use crate::outputs::efd::Efd;
+use crate::rules::{Rule, SchemaSource, SourceFile};
+
+/// Sub-folder of the configuration that holds rule files.
+const RULES: &str = "rules";
+
+impl CatcherCsc {
+    /// Checks everything first, then changes what runs.
+    pub(super) async fn apply(&self, index: i32, configuration: Configuration) -> Result<(), String> {
+        let config = config::load(&configuration.value, index).map_err(|problems| problems.to_string())?;
+        let instance = config.instance(index).expect("load has checked that there is one");
+        let files = rule_files(&configuration, &instance.rules).await?;
+        let schemas = Arc::clone(&self.schemas);
+        let disabled = instance.disabled_rules.clone();
+        let compiled = tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()));
+        let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
+        rules.retain(|rule| !disabled.contains(&rule.name));
+        let efd = match &config.efd {
+            Some(efd) => Some(efd.connect().map_err(|e| format!("at efd: {e}"))?),
+            None => None,
+        };
+        let settings = settings(&config, &self.report_base);
+        self.site.set(config, efd);
+        self.core.configure(rules, settings).await
+    }
+}
+
+fn settings(config: &CatcherConfig, own_base: &str) -> Settings {
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or_default();
+    let base = if config.report_url.is_empty() { own_base } else { &config.report_url };
+    Settings {
+        alarm: AlarmConfig {
+            auto_acknowledge: seconds(config.auto_acknowledge_delay_s),
+            auto_unacknowledge: seconds(config.auto_unacknowledge_delay_s),
+            ..AlarmConfig::default()
+        },
+        report_base: base.trim_end_matches('/').to_owned(),
+    }
+}
+
+/// The rule files that the globs name, at the configuration's git reference if it has one. A glob that matches nothing
+/// is an error: it is a mistake more often than not.
+async fn rule_files(configuration: &Configuration, globs: &[String]) -> Result<Vec<SourceFile>, String> {
+    let (directory, reference) = (configuration.directory.clone(), configuration.reference.clone());
+    let names = tokio::task::spawn_blocking(move || list(&directory, &reference))
+        .await
+        .map_err(|e| e.to_string())?
+        .map_err(|e| format!("rule files of {}: {e}", configuration.directory.display()))?;
+    let mut problems = Vec::new();
+    let mut files = BTreeMap::new();
+    for glob in globs {
+        let pattern = glob_pattern(glob);
+        let found: Vec<&String> = names.iter().filter(|name| pattern.is_match(name)).collect();
+        if found.is_empty() {
+            problems.push(format!("at instances.rules: no file in {RULES}/ matches '{glob}'"));
+        }
+        for name in found {
+            let path = format!("{RULES}/{name}");
+            match configuration.read(&path).await {
+                Ok(text) => drop(files.insert(path.clone(), SourceFile::new(path, text))),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+    }
+    if problems.is_empty() { Ok(files.into_values().collect()) } else { Err(problems.join("\n")) }
+}
+
+/// Names below `rules/`, with `/` between folders.
+fn list(directory: &Path, reference: &str) -> Result<Vec<String>, String> {
+    if reference.is_empty() {
+        let mut names = Vec::new();
+        walk(&directory.join(RULES), "", &mut names).map_err(|e| e.to_string())?;
+        names.sort();
+        return Ok(names);
+    }
+    let output = Command::new("git")
+        .args(["ls-tree", "-r", "--name-only", reference, "--", &format!("{RULES}/")])
+        .current_dir(directory)
+        .output()
+        .map_err(|e| format!("git ls-tree {reference}: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("git ls-tree {reference}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.strip_prefix("rules/")).map(str::to_owned).collect())
+}
+
+fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
+}
+
+fn glob_pattern(glob: &str) -> regex::Regex {
+    let escaped = regex::escape(glob).replace(r"\*", "[^/]*").replace(r"\?", "[^/]");
+    regex::Regex::new(&format!("^{escaped}$")).expect("an escaped text with two replacements is a valid expression")
+}
+
+/// Compiles rule files; a name may occur once in all of them. Every mistake of every file is told.
+///
+/// # Errors
+/// All diagnostics, as text.
+pub fn compile_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, String> {
+    let mut rules: Vec<Arc<Rule>> = Vec::new();
+    let mut problems = Vec::new();
+    let mut origin: BTreeMap<String, &str> = BTreeMap::new();
+    for file in files {
+        match crate::rules::compile(file, schemas) {
+            Ok(compiled) => {
+                for rule in compiled {
+                    if let Some(first) = origin.insert(rule.name.clone(), &file.name) {
+                        problems.push(format!("rule {} stands in {first} and in {}; rename one", rule.name, file.name));
+                    }
+                    rules.push(rule);
+                }
+            }
+            Err(diagnostics) => problems.extend(diagnostics.iter().map(|d| d.render(file))),
+        }
+    }
+    if problems.is_empty() { Ok(rules) } else { Err(problems.join("\n")) }
+}
+
+/// Compiles the text of one definition, as `addRule` has it.
+///
+/// # Errors
+/// All diagnostics, as text.
+pub fn compile_text(name: &str, text: &str, schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, String> {
+    let rules = compile_all(&[SourceFile::new(name, text)], schemas)?;
+    if rules.is_empty() { Err("the definition has no rule".to_owned()) } else { Ok(rules) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_names_within_a_folder() {
+        assert!(glob_pattern("*.yaml").is_match("wind.yaml"));
+        assert!(!glob_pattern("*.yaml").is_match("night/wind.yaml"));
+        assert!(glob_pattern("night/w?nd.yaml").is_match("night/wind.yaml"));
+        assert!(!glob_pattern("wind").is_match("wind.yaml"));
+    }
+
+    #[test]
+    fn files_are_listed_with_their_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("rules/night")).unwrap();
+        std::fs::write(dir.path().join("rules/b.yaml"), "").unwrap();
+        std::fs::write(dir.path().join("rules/night/a.yaml"), "").unwrap();
+        assert_eq!(list(dir.path(), "").unwrap(), ["b.yaml", "night/a.yaml"]);
+        assert!(list(Path::new("/nonexistent"), "").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,87 @@
+//! Events of the core on the bus.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use salobj::Value;
+use salobj::csc::CscContext;
+use salobj::{EventWriter, SalError, TelemetryWriter};
+
+use crate::app::core_loop::Publish;
+use crate::core::Event;
+
+/// The CSC's writers. Attached when the CSC starts; nothing is published before.
+#[derive(Default)]
+pub struct Publisher {
+    writers: OnceLock<Writers>,
+}
+
+struct Writers {
+    ctx: CscContext,
+    alarm: EventWriter,
+    rule: EventWriter,
+    task: EventWriter,
+    result: EventWriter,
+    summary: EventWriter,
+    statistics: TelemetryWriter,
+}
+
+impl Publisher {
+    /// Takes the writers of a CSC that is starting.
+    ///
+    /// # Errors
+    /// The interface lacks a topic.
+    pub fn attach(&self, ctx: &CscContext) -> Result<(), SalError> {
+        let writers = Writers {
+            ctx: ctx.clone(),
+            alarm: ctx.event("alarm")?,
+            rule: ctx.event("rule")?,
+            task: ctx.event("task")?,
+            result: ctx.event("result")?,
+            summary: ctx.event("summary")?,
+            statistics: ctx.telemetry("statistics")?,
+        };
+        // Attached already: the CSC is started once in a process.
+        drop(self.writers.set(writers));
+        Ok(())
+    }
+}
+
+impl Publish for Publisher {
+    fn event(&self, event: &Event) {
+        let Some(writers) = self.writers.get() else { return };
+        let writer = match event {
+            Event::Alarm(_) => &writers.alarm,
+            Event::Rule(_) => &writers.rule,
+            Event::Task(_) => &writers.task,
+            Event::Result(_) => &writers.result,
+            Event::Summary(_) => &writers.summary,
+        };
+        // Changed or not: each of these events is about another alarm, rule or run than the last one.
+        if let Err(error) = writer.set_write_if(&event.fields(), true) {
+            tracing::warn!(error = %error, "event {} could not be written: {error}", event.topic());
+        }
+    }
+
+    fn statistics(&self, fields: &[(&'static str, Value)]) {
+        let Some(writers) = self.writers.get() else { return };
+        if let Err(error) = writers.statistics.set_write(fields) {
+            tracing::debug!(error = %error, "statistics could not be written: {error}");
+        }
+    }
+
+    fn fault(&self, code: i64, report: String) {
+        let Some(writers) = self.writers.get() else {
+            tracing::error!("fault {code} before the CSC has started: {report}");
+            return;
+        };
+        let ctx = writers.ctx.clone();
+        let within = ctx.clone();
+        ctx.spawn(async move {
+            let limit = Duration::from_secs(30);
+            if within.clock().timeout(limit, within.fault(code, report, "")).await.is_err() {
+                tracing::error!("the fault could not be published within {} s", limit.as_secs());
+            }
+        });
+    }
+}

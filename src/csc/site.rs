@@ -1,0 +1,72 @@
+//! What the site configured, for the parts that act on it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+
+use crate::config::CatcherConfig;
+use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table};
+
+/// The applied configuration; empty before the first `start`. Readers take a snapshot.
+#[derive(Debug, Default)]
+pub struct Site {
+    config: ArcSwapOption<CatcherConfig>,
+    efd: ArcSwapOption<Arc<dyn Efd>>,
+}
+
+impl Site {
+    /// Replaces configuration and EFD.
+    pub fn set(&self, config: CatcherConfig, efd: Option<Arc<dyn Efd>>) {
+        self.config.store(Some(Arc::new(config)));
+        self.efd.store(efd.map(Arc::new));
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> Option<Arc<CatcherConfig>> {
+        self.config.load_full()
+    }
+
+    /// The EFD, if one is configured.
+    pub fn efd(&self) -> Option<Arc<dyn Efd>> {
+        self.efd.load_full().map(|efd| Arc::clone(&efd))
+    }
+
+    /// True if rules may send that command.
+    pub fn allows(&self, component: &str, index: i32, command: &str) -> bool {
+        self.config().is_some_and(|config| config.allows(component, index, command))
+    }
+}
+
+/// The site's EFD as of now, for parts that are made before anything is configured.
+#[derive(Debug)]
+pub struct SiteEfd(
+    /// Where it is looked up.
+    pub Arc<Site>,
+);
+
+impl SiteEfd {
+    fn now(&self) -> Result<Arc<dyn Efd>, EfdError> {
+        let none = || EfdError::Unavailable { server: "(none)".to_owned(), detail: "no EFD is configured".to_owned() };
+        self.0.efd().ok_or_else(none)
+    }
+}
+
+#[async_trait]
+impl Efd for SiteEfd {
+    async fn query(&self, query: &SeriesQuery) -> Result<Table, EfdError> {
+        self.now()?.query(query).await
+    }
+
+    async fn write(&self, points: &[Point]) -> Result<(), EfdError> {
+        self.now()?.write(points).await
+    }
+
+    async fn health(&self) -> Result<String, EfdError> {
+        self.now()?.health().await
+    }
+
+    fn describe(&self) -> String {
+        self.now().map_or_else(|_| "none".to_owned(), |efd| efd.describe())
+    }
+}
