@@ -9,6 +9,8 @@ pub mod reports;
 pub mod journal;
 pub mod core;
 pub mod app;
+pub mod config;
+pub mod cli;
 pub mod csc;
 pub mod telemetry;
 pub mod sim;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `catcher`, and by its second name `run_catcher`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    catcher::cli::main()
+}

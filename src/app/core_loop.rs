@@ -131,6 +131,8 @@ pub struct CoreLoop {
     pub requests: mpsc::Receiver<Request>,
     /// Reports of the driver.
     pub reports: mpsc::Receiver<StepReport>,
+    /// What recovery wants done first.
+    pub first: Vec<Output>,
 }
 
 /// State of the loop that is not the core's.
@@ -149,7 +151,7 @@ impl CoreLoop {
     /// The task driver is gone.
     pub async fn run(mut self) -> Result<(), String> {
         let mut waiting = Waiting::default();
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.first);
         let mut figures = Figures::default();
         let mut statistics_at = self.clock.now() + Duration::from_secs(1);
         let mut checkpoint_at = self.clock.now() + CHECKPOINT_EVERY;
@@ -248,158 +250,6 @@ impl CoreLoop {
         }
         self.core.step(Input::Enable, now, out);
         waiting.enable.take().map(|(reply, _)| reply)
-    }
-
-    fn statistics(&self, fields: &[(&'static str, Value)]);
-    /// Puts the CSC in FAULT.
-    fn fault(&self, code: i64, report: String);
-}
-
-/// What the loop works with.
-pub struct CoreLoop {
-    /// The core, recovered.
-    pub core: Core,
-    /// The journal.
-    pub journal: Option<Box<dyn Journal>>,
-    /// The reader of the bus.
-    pub intake: Intake,
-    /// Positions that the journal had.
-    pub noted: Positions,
-    /// Step memos that the journal had, by key.
-    pub memos: BTreeMap<String, Json>,
-    /// Where events go.
-    pub publish: Arc<dyn Publish>,
-    /// The task driver.
-    pub driver: Driver,
-    /// The reporter.
-    pub reporter: mpsc::Sender<ReportJob>,
-    /// Where result events go besides the bus.
-    pub results: Option<Arc<dyn super::results::ResultSink>>,
-    /// The clock.
-    pub clock: Clock,
-    /// Counters.
-    pub meter: Arc<Meter>,
-    /// Requests.
-    pub requests: mpsc::Receiver<Request>,
-    /// Reports of the driver.
-    pub reports: mpsc::Receiver<StepReport>,
-}
-
-/// State of the loop that is not the core's.
-#[derive(Default)]
-struct Waiting {
-    next_ticket: u64,
-    answers: HashMap<u64, oneshot::Sender<Answer>>,
-    enable: Option<(Reply, Tai)>,
-    configured: bool,
-}
-
-impl CoreLoop {
-    /// Runs until the requests' senders are gone.
-    ///
-    /// # Errors
-    /// The task driver is gone.
-    pub async fn run(mut self) -> Result<(), String> {
-        let mut waiting = Waiting::default();
-        let mut out = Vec::new();
-        let mut figures = Figures::default();
-        let mut statistics_at = self.clock.now() + Duration::from_secs(1);
-        let mut checkpoint_at = self.clock.now() + CHECKPOINT_EVERY;
-        loop {
-            let wake = [self.core.next_deadline(), waiting.enable.as_ref().map(|e| e.1), Some(statistics_at), Some(checkpoint_at)];
-            let wake = wake.into_iter().flatten().fold(f64::INFINITY, |a, b| a.min(b.0));
-            tokio::select! {
-                biased;
-                request = self.requests.recv() => match request {
-                    Some(request) => self.request(request, &mut waiting, &mut out).await?,
-                    None => return Ok(()),
-                },
-                Some(report) = self.reports.recv() => {
-                    self.core.step(Input::Report(report), self.clock.now(), &mut out);
-                }
-                () = self.intake.wait() => self.samples(&mut out).await,
-                () = self.clock.sleep_until(Tai(wake)) => {}
-            }
-            let now = self.clock.now();
-            if self.core.next_deadline().is_some_and(|at| at.0 <= now.0) {
-                self.core.step(Input::Tick, now, &mut out);
-            }
-            if now.0 >= checkpoint_at.0 {
-                checkpoint_at = now + CHECKPOINT_EVERY;
-                self.core.step(Input::Checkpoint, now, &mut out);
-            }
-            if now.0 >= statistics_at.0 {
-                self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
-                statistics_at = now + Duration::from_secs(1);
-            }
-            let enabled = self.enable_if_ready(&mut waiting, &mut out);
-            self.carry_out(&mut out, &mut waiting).await?;
-            if let Some(reply) = enabled {
-                answer(reply, Ok(()));
-            }
-        }
-    }
-
-    async fn samples(&mut self, out: &mut Vec<Output>) {
-        let Self { core, intake, clock, meter, .. } = self;
-        let begun = clock.now();
-        intake
-            .drain(|sample, live| {
-                let input = if live { Input::Sample(sample) } else { Input::History(sample) };
-                core.step(input, sample.received, out);
-            })
-            .await;
-        meter.evaluation.record(clock.now().since(begun));
-    }
-
-    async fn request(&mut self, request: Request, waiting: &mut Waiting, out: &mut Vec<Output>) -> Result<(), String> {
-        let now = self.clock.now();
-        match request {
-            Request::Do { command, reply } => {
-                waiting.next_ticket += 1;
-                waiting.answers.insert(waiting.next_ticket, reply);
-                self.core.step(Input::Command { ticket: waiting.next_ticket, command }, now, out);
-            }
-            Request::Configure { rules, settings, reply } => {
-                self.core.step(Input::Configure { rules, settings }, now, out);
-                if !std::mem::replace(&mut waiting.configured, true) {
-                    self.core.step(Input::Resume, now, out);
-                }
-                self.carry_out(out, waiting).await?;
-                answer(reply, Ok(()));
-            }
-            Request::Enable { reply } => waiting.enable = Some((reply, now + CATCH_UP_LIMIT)),
-            Request::Disable { reply } => {
-                if let Some((reply, _)) = waiting.enable.take() {
-                    answer(reply, Err("disabled before the past was read".to_owned()));
-                }
-                self.core.step(Input::Disable, now, out);
-                self.carry_out(out, waiting).await?;
-                answer(reply, Ok(()));
-            }
-            Request::Note { record, reply } => {
-                out.push(Output::Record(record));
-                self.carry_out(out, waiting).await?;
-                answer(reply, ());
-            }
-            Request::ReportWritten { run_id, url } => self.core.step(Input::ReportWritten { run_id, url }, now, out),
-        }
-        Ok(())
-    }
-
-    fn enable_if_ready(&mut self, waiting: &mut Waiting, out: &mut Vec<Output>) {
-        let now = self.clock.now();
-        let Some((reply, limit)) = waiting.enable.take() else { return };
-        let late = now.0 >= limit.0;
-        if !late && !self.intake.caught_up() {
-            waiting.enable = Some((reply, limit));
-            return;
-        }
-        if late {
-            tracing::warn!("the past of some topics is not read after {} s; enabled all the same", CATCH_UP_LIMIT.as_secs());
-        }
-        self.core.step(Input::Enable, now, out);
-        waiting.enabled_reply(reply, out);
     }
 
     fn statistics(&self, figures: &mut Figures, elapsed: Duration) {
@@ -503,7 +353,7 @@ impl CoreLoop {
         Ok(())
     }
 
-    async fn order(&self, order: Order) -> Result<(), String> {
+    async fn order(&mut self, order: Order) -> Result<(), String> {
         self.driver.order(order).await.map_err(|gone| gone.to_string())
     }
 

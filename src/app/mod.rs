@@ -32,7 +32,7 @@ use salobj::{Clock, Domain};
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
-use crate::core::{Core, Recovery};
+use crate::core::{Core, Output, Recovery};
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
 use crate::intake::{Intake, Positions};
 use crate::journal::{FileJournal, Journal};
@@ -124,7 +124,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         reporter::reporter(reports, core_handle.clone(), Arc::clone(&site), report_base.clone());
     parts.add("reporter", reporter.run());
 
-    let core = recover(&recovered.entries, schemas.as_ref(), &clock);
+    let (core, first) = recover(&recovered.entries, schemas.as_ref(), &clock);
     let group = format!("{}-intake-{}", component.name, domain.origin());
     let group = format!("{group}-{}", options.csc.index);
     let intake = Intake::new(
@@ -148,6 +148,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         meter,
         requests,
         reports: step_reports,
+        first,
     };
     parts.add("core", core_loop.run());
 
@@ -184,19 +185,19 @@ impl Running {
     }
 }
 
-fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, clock: &Clock) -> Core {
+fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, clock: &Clock) -> (Core, Vec<Output>) {
     let now = clock.now();
     let mut core = Core::new(now);
     let compile = |name: &str, definition: &str| -> Result<Arc<Rule>, String> {
         let rules = crate::csc::compile_text(name, definition, schemas)?;
         rules.into_iter().find(|rule| rule.name == name).ok_or_else(|| format!("the definition has no rule {name}"))
     };
-    // What recovery wants recorded is recorded again with the first change of the same entry.
-    let problems = core.recover(&Recovery { entries, compile: &compile }, now);
+    let mut first = Vec::new();
+    let problems = core.recover(&Recovery { entries, compile: &compile }, now, &mut first);
     for problem in problems {
         tracing::warn!("{problem}");
     }
-    core
+    (core, first)
 }
 
 /// A process that did not end by `exitControl` goes back to the state that it was in.

@@ -2,8 +2,8 @@
 //!
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
-mod rules;
-mod run;
+
+
 mod schema;
 mod topics;
 

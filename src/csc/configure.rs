@@ -12,7 +12,6 @@ use super::CatcherCsc;
 use crate::alarms::AlarmConfig;
 use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
-use crate::outputs::efd::Efd;
 use crate::rules::{Rule, SchemaSource, SourceFile};
 
 /// Sub-folder of the configuration that holds rule files.
@@ -30,7 +29,9 @@ impl CatcherCsc {
         let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
         rules.retain(|rule| !disabled.contains(&rule.name));
         let efd = match &config.efd {
-            Some(efd) => Some(efd.connect().map_err(|e| format!("at efd: {e}"))?),
+            Some(efd) => Some(efd.client(|name| std::env::var(name).ok()).map_err(|problems| {
+                problems.iter().map(|p| format!("at efd: {p}")).collect::<Vec<_>>().join("\n")
+            })?),
             None => None,
         };
         let settings = settings(&config, &self.report_base);
@@ -71,7 +72,7 @@ async fn rule_files(configuration: &Configuration, globs: &[String]) -> Result<V
         for name in found {
             let path = format!("{RULES}/{name}");
             match configuration.read(&path).await {
-                Ok(text) => drop(files.insert(path.clone(), SourceFile::new(path, text))),
+                Ok(text) => drop(files.insert(path.clone(), SourceFile { name: path, text })),
                 Err(error) => problems.push(error.to_string()),
             }
         }
@@ -138,7 +139,7 @@ pub fn compile_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<V
                     rules.push(rule);
                 }
             }
-            Err(diagnostics) => problems.extend(diagnostics.iter().map(|d| d.render(file))),
+            Err(diagnostics) => problems.extend(diagnostics.iter().map(|d| d.render(false))),
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems.join("\n")) }
@@ -149,7 +150,7 @@ pub fn compile_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<V
 /// # Errors
 /// All diagnostics, as text.
 pub fn compile_text(name: &str, text: &str, schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, String> {
-    let rules = compile_all(&[SourceFile::new(name, text)], schemas)?;
+    let rules = compile_all(&[SourceFile { name: name.to_owned(), text: text.to_owned() }], schemas)?;
     if rules.is_empty() { Err("the definition has no rule".to_owned()) } else { Ok(rules) }
 }
 

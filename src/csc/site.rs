@@ -29,7 +29,7 @@ impl Site {
 
     /// The EFD, if one is configured.
     pub fn efd(&self) -> Option<Arc<dyn Efd>> {
-        self.efd.load_full().map(|efd| Arc::clone(&efd))
+        self.efd.load_full().map(|efd| Arc::clone(efd.as_ref()))
     }
 
     /// True if rules may send that command.

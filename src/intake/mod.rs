@@ -17,8 +17,10 @@
 pub mod decode;
 mod fetch;
 pub mod reader;
+pub mod schemas;
 pub mod subscriptions;
 mod topic;
 
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
+pub use schemas::LibrarySchemas;
