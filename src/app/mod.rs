@@ -33,19 +33,23 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use crate::core::{Core, Output, Recovery};
+use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
-use crate::intake::{Intake, Positions};
+use crate::intake::{Intake, LibrarySchemas, Positions};
 use crate::journal::{FileJournal, Journal};
 use crate::rules::{Rule, SchemaSource};
 use crate::tasks::driver::driver;
+use crate::outputs::efd::Efd;
+use crate::tasks::series::{KafkaSeries, SeriesReader};
 use crate::tasks::steps::Backend;
+use crate::tasks::steps::analysis::AnalysisBackend;
 use crate::telemetry::Meter;
 use core_loop::{CoreLoop, Publish, REQUEST_QUEUE, fault};
 use handle::CoreHandle;
 use parts::Parts;
 
 /// What a process is told when it starts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// What salobj needs to know.
     pub csc: CscOptions,
@@ -53,7 +57,12 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Where the web server listens; port 0 takes any free one.
     pub http: SocketAddr,
+    /// Where secrets named by the configuration are looked up.
+    pub secrets: Secrets,
 }
+
+/// The value of an environment variable that holds a secret.
+pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Why the Catcher could not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +105,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let publisher = Arc::new(Publisher::default());
     let component = library.component("Catcher").map_err(|e| StartError::Local(e.to_string()))?;
     let library = Arc::new(library);
-    let schemas: Arc<dyn SchemaSource + Send + Sync> = Arc::clone(&library) as _;
+    let schemas: Arc<dyn SchemaSource> = Arc::new(LibrarySchemas::new(Arc::clone(&library)));
     let mut parts = Parts::default();
 
     let reports = data.join("reports");
@@ -113,7 +122,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let core_handle = CoreHandle::new(requests_in);
     let (reports_in, step_reports) = mpsc::channel(crate::tasks::driver::ORDER_QUEUE);
-    let backends = backends(domain, &library, &site, options.csc.simulation_mode);
+    let backends = backends(domain, &schemas, &site);
     let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
     parts.add("task driver", async {
         driver_task.run().await;
@@ -157,6 +166,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         publisher: Arc::clone(&publisher),
         schemas,
         site,
+        secrets: options.secrets,
         report_base,
         last_override: arc_swap::ArcSwap::from_pointee(String::new()),
     };
@@ -222,7 +232,10 @@ fn entry<T: serde::de::DeserializeOwned>(entries: &BTreeMap<String, Json>, key: 
     serde_json::from_value(value.clone()).map_err(|e| tracing::warn!("journal entry {key}: {e}")).ok()
 }
 
-fn backends(domain: &Domain, library: &Arc<Library>, site: &Arc<Site>, simulation_mode: i64) -> Vec<Arc<dyn Backend>> {
-    let _ = (domain, library, site, simulation_mode);
-    Vec::new()
+fn backends(domain: &Domain, schemas: &Arc<dyn SchemaSource>, site: &Arc<Site>) -> Vec<Arc<dyn Backend>> {
+    let clock = domain.clock().clone();
+    let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
+    let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(site)));
+    let series = SeriesReader::new(clock.clone(), None, Some(kafka), Some(efd));
+    vec![Arc::new(AnalysisBackend::new(Arc::new(series), Arc::clone(schemas), clock))]
 }

@@ -29,11 +29,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the CSC (also as `run_catcher`).
-    Run(run::Args),
-    /// Check and test rule files.
-    #[command(subcommand)]
-    Rules(rules::Command),
     /// Look at SAL interfaces.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -51,8 +46,6 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let cli = Cli::parse_from(by_second_name(args));
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Rules(command) => rules::run(command),
         Command::Topics(command) => topics::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {

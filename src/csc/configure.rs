@@ -29,7 +29,7 @@ impl CatcherCsc {
         let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
         rules.retain(|rule| !disabled.contains(&rule.name));
         let efd = match &config.efd {
-            Some(efd) => Some(efd.client(|name| std::env::var(name).ok()).map_err(|problems| {
+            Some(efd) => Some(efd.client(|name| (self.secrets)(name)).map_err(|problems| {
                 problems.iter().map(|p| format!("at efd: {p}")).collect::<Vec<_>>().join("\n")
             })?),
             None => None,

@@ -10,7 +10,7 @@
 mod commands;
 mod configure;
 mod publish;
-mod site;
+pub mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,9 +58,11 @@ pub struct CatcherCsc {
     /// Where events go; filled when the CSC starts.
     pub publisher: Arc<Publisher>,
     /// Interfaces of the topics that rules read.
-    pub schemas: Arc<dyn SchemaSource + Send + Sync>,
+    pub schemas: Arc<dyn SchemaSource>,
     /// What the site configured; filled by `start`.
     pub site: Arc<Site>,
+    /// Where secrets named by the configuration are looked up.
+    pub secrets: crate::app::Secrets,
     /// Base of the addresses of reports if the site says nothing.
     pub report_base: String,
     /// Override of the last `start`.
