@@ -359,7 +359,9 @@ impl CoreLoop {
 
     fn write_report(&mut self, run_id: &str) {
         let (Some(run), Some(rule)) = (self.core.runs().get(run_id), self.core.rule_of_run(run_id)) else { return };
-        let job = ReportJob { run: run.clone(), rule: rule.clone() };
+        let reason = rule.alarm.as_ref().and_then(|plan| self.core.alarms().get(&plan.name)).map(|alarm| alarm.reason);
+        let reason = reason.unwrap_or_default();
+        let job = ReportJob { run: run.clone(), rule: rule.clone(), reason, created: self.clock.now() };
         if let Err(error) = self.reporter.try_send(job) {
             tracing::warn!("no report of run {run_id}: the reporter is too far behind ({error})");
         }

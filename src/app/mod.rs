@@ -129,8 +129,14 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         Ok(())
     });
 
+    let place = reporter::ReportPlace {
+        folder: reports,
+        own_base: report_base.clone(),
+        catcher: sal_idl::names::name_index(&component.name, Some(options.csc.index)),
+        site_name: domain.env().site.clone().unwrap_or_default(),
+    };
     let (reporter_in, reporter) =
-        reporter::reporter(reports, core_handle.clone(), Arc::clone(&site), report_base.clone());
+        reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
     parts.add("reporter", reporter.run());
 
     let (core, first) = recover(&recovered.entries, schemas.as_ref(), &clock);

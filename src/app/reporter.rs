@@ -4,10 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use salobj::Tai;
+use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use super::handle::CoreHandle;
+use crate::alarms::Severity;
 use crate::csc::Site;
+use crate::reports::{About, Level, Report, render_html};
 use crate::rules::Rule;
 use crate::tasks::run::Run;
 
@@ -21,6 +25,10 @@ pub struct ReportJob {
     pub run: Run,
     /// Its rule.
     pub rule: Arc<Rule>,
+    /// What the alarm says, if it does.
+    pub reason: String,
+    /// Now.
+    pub created: Tai,
 }
 
 /// The part that writes reports.
@@ -30,13 +38,28 @@ pub struct Reporter {
     core: CoreHandle,
     site: Arc<Site>,
     own_base: String,
+    catcher: String,
+    site_name: String,
 }
 
-/// A queue for reports to be written below `folder`, and the part that writes them. `own_base` is the address of the
-/// folder if the site gives none.
-pub fn reporter(folder: PathBuf, core: CoreHandle, site: Arc<Site>, own_base: String) -> (mpsc::Sender<ReportJob>, Reporter) {
+/// Where reports go, and what they say about this process.
+#[derive(Debug, Clone)]
+pub struct ReportPlace {
+    /// Folder.
+    pub folder: PathBuf,
+    /// Address of the folder, if the site gives none.
+    pub own_base: String,
+    /// `Catcher:1`.
+    pub catcher: String,
+    /// `LSST_SITE`.
+    pub site_name: String,
+}
+
+/// A queue for reports to be written, and the part that writes them.
+pub fn reporter(place: ReportPlace, core: CoreHandle, site: Arc<Site>) -> (mpsc::Sender<ReportJob>, Reporter) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    (sender, Reporter { jobs, folder, core, site, own_base })
+    let ReportPlace { folder, own_base, catcher, site_name } = place;
+    (sender, Reporter { jobs, folder, core, site, own_base, catcher, site_name })
 }
 
 impl Reporter {
@@ -50,7 +73,8 @@ impl Reporter {
             let base = self.site.config().map(|c| c.report_url.clone()).filter(|url| !url.is_empty());
             let base = base.unwrap_or_else(|| self.own_base.clone());
             let folder = self.folder.clone();
-            let written = tokio::task::spawn_blocking(move || write(&folder, &job));
+            let (catcher, site_name) = (self.catcher.clone(), self.site_name.clone());
+            let written = tokio::task::spawn_blocking(move || write(&folder, &job, &catcher, &site_name));
             let url = match written.await {
                 Ok(Ok(name)) => Ok(format!("{}/{name}", base.trim_end_matches('/'))),
                 Ok(Err(error)) => Err(error),
@@ -64,8 +88,8 @@ impl Reporter {
 
 /// Writes the file; gives its name relative to the folder. A report that is there already is that of this very run (its
 /// id is in the name), written before a crash: it stays.
-fn write(folder: &Path, job: &ReportJob) -> Result<String, String> {
-    let report = crate::reports::of_run(&job.run, &job.rule);
+fn write(folder: &Path, job: &ReportJob, catcher: &str, site_name: &str) -> Result<String, String> {
+    let report = Report::of_run(&job.run, about(job, catcher, site_name));
     let name = report.file_name();
     let path = folder.join(&name);
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
@@ -75,7 +99,7 @@ fn write(folder: &Path, job: &ReportJob) -> Result<String, String> {
     let parent = path.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent).map_err(failed)?;
     let mut file = tempfile_in(parent).map_err(failed)?;
-    file.1.write_all(crate::reports::render_html(&report).as_bytes()).map_err(failed)?;
+    file.1.write_all(render_html(&report).as_bytes()).map_err(failed)?;
     file.1.sync_all().map_err(failed)?;
     std::fs::rename(&file.0, &path).map_err(failed)?;
     Ok(name)
@@ -86,4 +110,30 @@ fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
     let path = folder.join(format!(".writing-{}", std::process::id()));
     let file = std::fs::File::create(&path)?;
     Ok((path, file))
+}
+
+fn about(job: &ReportJob, catcher: &str, site_name: &str) -> About {
+    let severity = Severity::try_from(job.run.severity).map(|s| s.name().to_lowercase());
+    About {
+        description: job.rule.description.clone(),
+        severity: if job.rule.alarm.is_some() { severity.unwrap_or_else(|_| "none".to_owned()) } else { String::new() },
+        reason: job.reason.clone(),
+        levels: levels(&job.rule),
+        links: Vec::new(),
+        versions: vec![("Catcher".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        catcher: catcher.to_owned(),
+        site: site_name.to_owned(),
+        created: job.created,
+    }
+}
+
+/// The levels as the definition has them: numbers only, a condition has no place on an axis.
+fn levels(rule: &Rule) -> Vec<Level> {
+    let Ok(definition) = serde_saphyr::from_str::<Json>(&rule.definition) else { return Vec::new() };
+    let alarm = &definition["rules"][0]["alarm"];
+    let of = alarm["value"].as_str().unwrap_or_default();
+    let levels = alarm["levels"].as_object().into_iter().flatten();
+    levels
+        .filter_map(|(severity, value)| Some(Level { severity: severity.clone(), value: value.as_f64()?, of: of.to_owned() }))
+        .collect()
 }

@@ -3,7 +3,8 @@
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
 
-
+mod demo;
+mod run;
 mod schema;
 mod topics;
 
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Watches the observatory, starts the analysis that a rule asks for, keeps the result, tells the operators.
 #[derive(Debug, Parser)]
@@ -29,6 +30,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Play a simulated night, to look at or to test.
+    Demo(demo::Args),
     /// Look at SAL interfaces.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -44,13 +47,13 @@ enum Command {
 /// Runs the program: parses the arguments, does the work, returns the exit code (0 good, 1 failed, 2 wrong usage).
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let cli = Cli::parse_from(by_second_name(args));
-    let result = match cli.command {
-        Command::Topics(command) => topics::run(command),
-        Command::Schema(args) => schema::run(&args),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "catcher", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+    let result = if called_as(&args, "run_catcher") {
+        run::run(&run::command("run_catcher").get_matches_from(args))
+    } else {
+        let matches = whole().get_matches_from(args);
+        match matches.subcommand() {
+            Some(("run", matches)) => run::run(matches),
+            _ => Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| act(cli.command)),
         }
     };
     result.unwrap_or_else(|error| {
@@ -59,13 +62,26 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// `run_catcher 1 --state enabled` means `catcher run 1 --state enabled`.
-fn by_second_name(mut args: Vec<OsString>) -> Vec<OsString> {
-    let name = args.first().and_then(|a| Path::new(a).file_stem()).and_then(|s| s.to_str()).unwrap_or_default();
-    if name == "run_catcher" {
-        args.insert(1, "run".into());
+/// All subcommands; the arguments of `run` are salobj's.
+fn whole() -> clap::Command {
+    Cli::command().subcommand(run::command("run"))
+}
+
+fn act(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Topics(command) => topics::run(command),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut whole(), "catcher", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    args
+}
+
+/// Was the program called by this name?
+fn called_as(args: &[OsString], name: &str) -> bool {
+    args.first().and_then(|a| Path::new(a).file_stem()).is_some_and(|stem| stem == name)
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where the command line tells its error")]
@@ -79,13 +95,14 @@ mod tests {
 
     #[test]
     fn the_table_of_arguments_is_sound() {
-        Cli::command().debug_assert();
+        whole().debug_assert();
     }
 
     #[test]
-    fn the_second_name_is_the_run_subcommand() {
-        let args = by_second_name(vec!["/usr/bin/run_catcher".into(), "3".into()]);
-        assert_eq!(args, ["/usr/bin/run_catcher", "run", "3"].map(OsString::from));
-        assert_eq!(by_second_name(vec!["catcher".into(), "demo".into()]).len(), 2);
+    fn the_second_name_takes_the_standard_arguments() {
+        assert!(called_as(&["/usr/bin/run_catcher".into()], "run_catcher"));
+        assert!(!called_as(&["catcher".into(), "run_catcher".into()], "run_catcher"));
+        let matches = run::command("run_catcher").try_get_matches_from(["run_catcher", "3", "--state", "enabled"]);
+        assert!(matches.is_ok(), "{matches:?}");
     }
 }

@@ -102,6 +102,20 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_sites_are_valid() {
+        let read = |name: &str| -> serde_json::Value {
+            let path = format!("{}/config_schema/sites/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+            serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+        };
+        let mut merged = read("_init");
+        for (key, value) in read("_summit").as_object().unwrap() {
+            merged[key] = value.clone();
+        }
+        assert_eq!(load(&merged, 2).unwrap().instance(2).unwrap().disabled_rules, ["Wind.Forecast"]);
+        assert!(load(&merged, 1).unwrap().efd.is_some());
+    }
+
+    #[test]
     fn what_no_schema_can_say_is_told_too() {
         let mut bad = good();
         bad["instances"] = serde_json::json!([{"sal_index": 2, "rules": []}, {"sal_index": 2, "rules": []}]);

@@ -1,6 +1,7 @@
-//! Simulated peers with control handles; reached only by name (`catcher demo`, `catcher sim`) or by tests.
+//! Simulated peers with control handles; reached only by name (`catcher demo`), by SAL simulation mode, or by tests.
 
-pub mod cut;
+pub mod backends;
 pub mod influx;
+pub mod observatory;
 pub mod ocps;
 pub mod scenario;

@@ -35,7 +35,7 @@ const EPILOGUE: Duration = Duration::from_secs(900);
   catcher demo                   the night, to look at
   catcher demo --once --json     to its end without anybody; exit code 0 only if everything happened
   catcher demo --calm --once     a calm night with short exposures: nothing is noticed
-  catcher demo --broker 127.0.0.1:9092 --registry http://127.0.0.1:8081 --efd influxdb2.yaml --once")]
+  catcher demo --broker 127.0.0.1:9092 --registry http://127.0.0.1:8081 --efd http://127.0.0.1:8086 --once")]
 pub(super) struct Args {
     /// Play the night once and end.
     #[arg(long)]
@@ -55,9 +55,10 @@ pub(super) struct Args {
     /// The schema registry of that broker.
     #[arg(long, requires = "broker")]
     registry: Option<String>,
-    /// A YAML file with an `efd` configuration (see config_schema/Catcher.yaml), instead of the embedded EFD.
+    /// A real EFD instead of the embedded one: a YAML file with an `efd` configuration (see config_schema/Catcher.yaml),
+    /// or the address of an InfluxDB 2 (then INFLUX_ORG, INFLUX_BUCKET and INFLUX_TOKEN say the rest).
     #[arg(long)]
-    efd: Option<std::path::PathBuf>,
+    efd: Option<String>,
     /// Keep reports and journal here; without it they are removed at the end.
     #[arg(long)]
     data_dir: Option<std::path::PathBuf>,

@@ -81,7 +81,7 @@ impl Stage {
             }
         };
         let efd_config = match &args.efd {
-            Some(file) => read_efd(file)?,
+            Some(which) => real_efd(which)?,
             None => {
                 let sim = SimInflux::start().await?;
                 let config = sim.config2();
@@ -194,9 +194,13 @@ async fn refuse_if_played(domain: &Domain, library: &Library) -> anyhow::Result<
     Ok(())
 }
 
-fn read_efd(file: &Path) -> anyhow::Result<EfdConfig> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", file.display()))
+fn real_efd(which: &str) -> anyhow::Result<EfdConfig> {
+    if which.starts_with("http://") || which.starts_with("https://") {
+        let var = |name: &str| std::env::var(name).with_context(|| format!("--efd with an address needs ${name}"));
+        return Ok(EfdConfig::influxdb2(which, &var("INFLUX_ORG")?, &var("INFLUX_BUCKET")?, "INFLUX_TOKEN"));
+    }
+    let text = std::fs::read_to_string(which).with_context(|| which.to_owned())?;
+    serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{which}: {e}"))
 }
 
 /// The configuration of the demo, as a site would have it.
