@@ -42,7 +42,9 @@ use crate::tasks::driver::driver;
 use crate::outputs::efd::Efd;
 use crate::tasks::series::{KafkaSeries, SeriesReader};
 use crate::tasks::steps::Backend;
+use crate::sim::backends::SimulatedOcps;
 use crate::tasks::steps::analysis::AnalysisBackend;
+use crate::tasks::steps::ocps::OcpsBackend;
 use crate::telemetry::Meter;
 use core_loop::{CoreLoop, Publish, REQUEST_QUEUE, fault};
 use handle::CoreHandle;
@@ -122,7 +124,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let core_handle = CoreHandle::new(requests_in);
     let (reports_in, step_reports) = mpsc::channel(crate::tasks::driver::ORDER_QUEUE);
-    let backends = backends(domain, &schemas, &site);
+    let backends = backends(domain, &library, &schemas, &site, options.csc.simulation_mode)?;
     let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
     parts.add("task driver", async {
         driver_task.run().await;
@@ -238,10 +240,26 @@ fn entry<T: serde::de::DeserializeOwned>(entries: &BTreeMap<String, Json>, key: 
     serde_json::from_value(value.clone()).map_err(|e| tracing::warn!("journal entry {key}: {e}")).ok()
 }
 
-fn backends(domain: &Domain, schemas: &Arc<dyn SchemaSource>, site: &Arc<Site>) -> Vec<Arc<dyn Backend>> {
+/// In SAL simulation mode nothing is sent to another component: what would be is answered in this process.
+fn backends(
+    domain: &Domain,
+    library: &Library,
+    schemas: &Arc<dyn SchemaSource>,
+    site: &Arc<Site>,
+    simulation_mode: i64,
+) -> Result<Vec<Arc<dyn Backend>>, StartError> {
     let clock = domain.clock().clone();
     let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
     let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(site)));
     let series = SeriesReader::new(clock.clone(), None, Some(kafka), Some(efd));
-    vec![Arc::new(AnalysisBackend::new(Arc::new(series), Arc::clone(schemas), clock))]
+    let ocps: Arc<dyn Backend> = if simulation_mode == 0 {
+        let component = library.component("OCPS").map_err(|e| StartError::Local(e.to_string()))?;
+        let site = Arc::clone(site);
+        let allowed = move |component: &str, index: i32, command: &str| site.allows(component, index, command);
+        Arc::new(OcpsBackend::new(domain.clone(), component, Arc::new(allowed)))
+    } else {
+        Arc::new(SimulatedOcps::new(clock.clone()))
+    };
+    let analysis = AnalysisBackend::new(Arc::new(series), Arc::clone(schemas), clock);
+    Ok(vec![Arc::new(analysis), ocps])
 }

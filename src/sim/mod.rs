@@ -1,6 +1,7 @@
 //! Simulated peers with control handles; reached only by name (`catcher demo`), by SAL simulation mode, or by tests.
 
 pub mod backends;
+pub mod cut;
 pub mod influx;
 pub mod observatory;
 pub mod ocps;

@@ -52,9 +52,9 @@ impl Observatory {
     ///
     /// # Errors
     /// A topic could not be made.
-    pub async fn open(domain: &Domain, library: &Library, scenario: Scenario, start: Tai) -> Result<Self, SalError> {
-        let open = async |name: &str, index: i32| -> Result<Controller, SalError> {
-            let component = library.component(name).map_err(|e| SalError::other(e.to_string()))?;
+    pub async fn open(domain: &Domain, library: &Library, scenario: Scenario, start: Tai) -> anyhow::Result<Self> {
+        let open = async |name: &str, index: i32| -> anyhow::Result<Controller> {
+            let component = library.component(name)?;
             let controller = Controller::write_only(domain, component, index)?;
             controller.start(Arc::new(NoCommands)).await?;
             Ok(controller)

@@ -24,10 +24,7 @@ use crate::sim::scenario::Scenario;
 const INDEX: i32 = 1;
 
 /// The shipped rules, byte for byte.
-const RULES: [(&str, &str); 2] = [
-    ("wind_forecast.yaml", include_str!("../../../config_schema/examples/wind_forecast.yaml")),
-    ("jitter_auxtel.yaml", include_str!("../../../config_schema/examples/jitter_auxtel.yaml")),
-];
+const RULES: (&str, &str) = ("first_look.yaml", include_str!("../../../config_schema/examples/first_look.yaml"));
 
 /// How long the demo listens for a component that it would play before it begins (real time).
 const LISTEN: Duration = Duration::from_millis(1500);
@@ -117,7 +114,7 @@ impl Stage {
             start,
             index: INDEX,
             broker: env.broker_addr.clone(),
-            registry: env.schema_registry_url.redacted(),
+            registry: args.registry.clone().unwrap_or_else(|| "embedded".to_owned()),
             web: running.web,
             remote,
             observatory,
@@ -207,9 +204,7 @@ fn real_efd(which: &str) -> anyhow::Result<EfdConfig> {
 fn write_config(folder: &Path, efd: &EfdConfig) -> anyhow::Result<PathBuf> {
     let dir = folder.join("config");
     std::fs::create_dir_all(dir.join("rules"))?;
-    for (name, text) in RULES {
-        std::fs::write(dir.join("rules").join(name), text)?;
-    }
+    std::fs::write(dir.join("rules").join(RULES.0), RULES.1)?;
     let init = serde_json::json!({
         "auto_acknowledge_delay_s": 0.0,
         "auto_unacknowledge_delay_s": 0.0,
