@@ -156,7 +156,12 @@ impl CoreLoop {
         let mut statistics_at = self.clock.now() + Duration::from_secs(1);
         let mut checkpoint_at = self.clock.now() + CHECKPOINT_EVERY;
         loop {
-            let wake = [self.core.next_deadline(), waiting.enable.as_ref().map(|e| e.1), Some(statistics_at), Some(checkpoint_at)];
+            let wake = [
+                self.core.next_deadline(),
+                waiting.enable.as_ref().map(|e| e.1),
+                Some(statistics_at),
+                Some(checkpoint_at),
+            ];
             let wake = wake.into_iter().flatten().fold(f64::INFINITY, |a, b| a.min(b.0));
             tokio::select! {
                 biased;
@@ -202,7 +207,12 @@ impl CoreLoop {
         meter.evaluation.record(clock.now().since(begun));
     }
 
-    async fn request(&mut self, request: Request, waiting: &mut Waiting, out: &mut Vec<Output>) -> Result<(), String> {
+    async fn request(
+        &mut self,
+        request: Request,
+        waiting: &mut Waiting,
+        out: &mut Vec<Output>,
+    ) -> Result<(), String> {
         let now = self.clock.now();
         match request {
             Request::Do { command, reply } => {
@@ -232,7 +242,9 @@ impl CoreLoop {
                 self.carry_out(out, waiting).await?;
                 answer(reply, ());
             }
-            Request::ReportWritten { run_id, url } => self.core.step(Input::ReportWritten { run_id, url }, now, out),
+            Request::ReportWritten { run_id, url } => {
+                self.core.step(Input::ReportWritten { run_id, url }, now, out)
+            }
         }
         Ok(())
     }
@@ -358,8 +370,11 @@ impl CoreLoop {
     }
 
     fn write_report(&mut self, run_id: &str) {
-        let (Some(run), Some(rule)) = (self.core.runs().get(run_id), self.core.rule_of_run(run_id)) else { return };
-        let reason = rule.alarm.as_ref().and_then(|plan| self.core.alarms().get(&plan.name)).map(|alarm| alarm.reason);
+        let (Some(run), Some(rule)) = (self.core.runs().get(run_id), self.core.rule_of_run(run_id)) else {
+            return;
+        };
+        let reason =
+            rule.alarm.as_ref().and_then(|plan| self.core.alarms().get(&plan.name)).map(|alarm| alarm.reason);
         let reason = reason.unwrap_or_default();
         let job = ReportJob { run: run.clone(), rule: rule.clone(), reason, created: self.clock.now() };
         if let Err(error) = self.reporter.try_send(job) {

@@ -40,13 +40,19 @@ pub struct OutboxPart {
 ///
 /// # Errors
 /// The folder cannot be used, or what is in it is damaged.
-pub fn open(dir: &Path, site: Arc<Site>, component: Arc<Component>, index: i32) -> Result<(Arc<dyn ResultSink>, OutboxPart), SpoolError> {
+pub fn open(
+    dir: &Path,
+    site: Arc<Site>,
+    component: Arc<Component>,
+    index: i32,
+) -> Result<(Arc<dyn ResultSink>, OutboxPart), SpoolError> {
     let (outbox, recovered) = Outbox::open(dir, OutboxOptions::default())?;
     if recovered.pending > 0 {
         tracing::info!("{} points wait in the spool for the EFD", recovered.pending);
     }
     let (points_in, points) = mpsc::channel(QUEUE);
-    let results = Results { points: points_in, site: Arc::clone(&site), component: component.name.clone(), index };
+    let results =
+        Results { points: points_in, site: Arc::clone(&site), component: component.name.clone(), index };
     Ok((Arc::new(results), OutboxPart { outbox: Arc::new(outbox), points, site }))
 }
 
@@ -62,7 +68,10 @@ impl ResultSink for Results {
             point.push(name, &value);
         }
         if self.points.try_send(point).is_err() {
-            tracing::error!("the result of run {} is not written to the EFD: {QUEUE} results wait for the disk", result.task_id);
+            tracing::error!(
+                "the result of run {} is not written to the EFD: {QUEUE} results wait for the disk",
+                result.task_id
+            );
         }
     }
 }

@@ -37,12 +37,13 @@ use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
 use crate::intake::{Intake, LibrarySchemas, Positions};
 use crate::journal::{FileJournal, Journal};
-use crate::rules::{Rule, SchemaSource};
-use crate::tasks::driver::driver;
 use crate::outputs::efd::Efd;
+use crate::outputs::report_folder::ReportFolder;
+use crate::rules::{Rule, SchemaSource};
+use crate::sim::backends::SimulatedOcps;
+use crate::tasks::driver::driver;
 use crate::tasks::series::{KafkaSeries, SeriesReader};
 use crate::tasks::steps::Backend;
-use crate::sim::backends::SimulatedOcps;
 use crate::tasks::steps::analysis::AnalysisBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
 use crate::telemetry::Meter;
@@ -97,9 +98,13 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let local = |what: &str, e: &dyn std::fmt::Display| StartError::Local(format!("{what}: {e}"));
     let data = &options.data_dir;
     std::fs::create_dir_all(data).map_err(|e| local(&format!("data folder {}", data.display()), &e))?;
-    let (journal, recovered) = FileJournal::open(data.join("journal")).map_err(|e| StartError::Local(e.to_string()))?;
+    let (journal, recovered) =
+        FileJournal::open(data.join("journal")).map_err(|e| StartError::Local(e.to_string()))?;
     if recovered.torn_bytes > 0 {
-        tracing::warn!("the journal ended with {} bytes of an append that a crash cut short", recovered.torn_bytes);
+        tracing::warn!(
+            "the journal ended with {} bytes of an append that a crash cut short",
+            recovered.torn_bytes
+        );
     }
     let clock = domain.clock().clone();
     let meter = Arc::new(Meter::default());
@@ -110,14 +115,15 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let schemas: Arc<dyn SchemaSource> = Arc::new(LibrarySchemas::new(Arc::clone(&library)));
     let mut parts = Parts::default();
 
-    let reports = data.join("reports");
+    let reports = ReportFolder::new(data.join("reports"));
     let web = web::Web::bind(options.http, reports.clone()).await.map_err(StartError::Local)?;
     let web_address = web.address();
     let report_base = format!("http://{web_address}/reports");
     parts.add("web server", web.run());
 
-    let outbox = efd_outbox::open(&data.join("spool"), Arc::clone(&site), component.clone(), options.csc.index)
-        .map_err(|e| local("spool", &e))?;
+    let outbox =
+        efd_outbox::open(&data.join("spool"), Arc::clone(&site), component.clone(), options.csc.index)
+            .map_err(|e| local("spool", &e))?;
     let (results, outbox) = outbox;
     parts.add("EFD outbox", outbox.run(clock.clone()));
 
@@ -137,8 +143,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         catcher: sal_idl::names::name_index(&component.name, Some(options.csc.index)),
         site_name: domain.env().site.clone().unwrap_or_default(),
     };
-    let (reporter_in, reporter) =
-        reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
+    let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
     parts.add("reporter", reporter.run());
 
     let (core, first) = recover(&recovered.entries, schemas.as_ref(), &clock);
@@ -156,7 +161,12 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         journal: Some(Box::new(journal) as Box<dyn Journal>),
         intake,
         noted: entry::<Positions>(&recovered.entries, "positions").unwrap_or_default(),
-        memos: recovered.entries.iter().filter(|(key, _)| key.starts_with("command/")).map(|(k, v)| (k.clone(), v.clone())).collect(),
+        memos: recovered
+            .entries
+            .iter()
+            .filter(|(key, _)| key.starts_with("command/"))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         publish: Arc::clone(&publisher) as Arc<dyn Publish>,
         driver,
         reporter: reporter_in,
@@ -203,12 +213,19 @@ impl Running {
     }
 }
 
-fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, clock: &Clock) -> (Core, Vec<Output>) {
+fn recover(
+    entries: &BTreeMap<String, Json>,
+    schemas: &dyn SchemaSource,
+    clock: &Clock,
+) -> (Core, Vec<Output>) {
     let now = clock.now();
     let mut core = Core::new(now);
     let compile = |name: &str, definition: &str| -> Result<Arc<Rule>, String> {
         let rules = crate::csc::compile_text(name, definition, schemas)?;
-        rules.into_iter().find(|rule| rule.name == name).ok_or_else(|| format!("the definition has no rule {name}"))
+        rules
+            .into_iter()
+            .find(|rule| rule.name == name)
+            .ok_or_else(|| format!("the definition has no rule {name}"))
     };
     let mut first = Vec::new();
     let problems = core.recover(&Recovery { entries, compile: &compile }, now, &mut first);
@@ -255,7 +272,8 @@ fn backends(
     let ocps: Arc<dyn Backend> = if simulation_mode == 0 {
         let component = library.component("OCPS").map_err(|e| StartError::Local(e.to_string()))?;
         let site = Arc::clone(site);
-        let allowed = move |component: &str, index: i32, command: &str| site.allows(component, index, command);
+        let allowed =
+            move |component: &str, index: i32, command: &str| site.allows(component, index, command);
         Arc::new(OcpsBackend::new(domain.clone(), component, Arc::new(allowed)))
     } else {
         Arc::new(SimulatedOcps::new(clock.clone()))

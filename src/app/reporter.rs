@@ -1,7 +1,5 @@
 //! Writes the report of a run that ended: one HTML file, kept under a name of its own.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use salobj::Tai;
@@ -11,6 +9,7 @@ use tokio::sync::mpsc;
 use super::handle::CoreHandle;
 use crate::alarms::Severity;
 use crate::csc::Site;
+use crate::outputs::report_folder::ReportFolder;
 use crate::reports::{About, Level, Report, render_html};
 use crate::rules::Rule;
 use crate::tasks::run::Run;
@@ -34,7 +33,7 @@ pub struct ReportJob {
 /// The part that writes reports.
 pub struct Reporter {
     jobs: mpsc::Receiver<ReportJob>,
-    folder: PathBuf,
+    folder: ReportFolder,
     core: CoreHandle,
     site: Arc<Site>,
     own_base: String,
@@ -46,7 +45,7 @@ pub struct Reporter {
 #[derive(Debug, Clone)]
 pub struct ReportPlace {
     /// Folder.
-    pub folder: PathBuf,
+    pub folder: ReportFolder,
     /// Address of the folder, if the site gives none.
     pub own_base: String,
     /// `Catcher:1`.
@@ -56,7 +55,11 @@ pub struct ReportPlace {
 }
 
 /// A queue for reports to be written, and the part that writes them.
-pub fn reporter(place: ReportPlace, core: CoreHandle, site: Arc<Site>) -> (mpsc::Sender<ReportJob>, Reporter) {
+pub fn reporter(
+    place: ReportPlace,
+    core: CoreHandle,
+    site: Arc<Site>,
+) -> (mpsc::Sender<ReportJob>, Reporter) {
     let (sender, jobs) = mpsc::channel(QUEUE);
     let ReportPlace { folder, own_base, catcher, site_name } = place;
     (sender, Reporter { jobs, folder, core, site, own_base, catcher, site_name })
@@ -88,35 +91,22 @@ impl Reporter {
 
 /// Writes the file; gives its name relative to the folder. A report that is there already is that of this very run (its
 /// id is in the name), written before a crash: it stays.
-fn write(folder: &Path, job: &ReportJob, catcher: &str, site_name: &str) -> Result<String, String> {
+fn write(folder: &ReportFolder, job: &ReportJob, catcher: &str, site_name: &str) -> Result<String, String> {
     let report = Report::of_run(&job.run, about(job, catcher, site_name));
     let name = report.file_name();
-    let path = folder.join(&name);
-    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    if path.exists() {
-        return Ok(name);
-    }
-    let parent = path.parent().unwrap_or(folder);
-    std::fs::create_dir_all(parent).map_err(failed)?;
-    let mut file = tempfile_in(parent).map_err(failed)?;
-    file.1.write_all(render_html(&report).as_bytes()).map_err(failed)?;
-    file.1.sync_all().map_err(failed)?;
-    std::fs::rename(&file.0, &path).map_err(failed)?;
+    folder.write(&name, &render_html(&report)).map_err(|e| e.to_string())?;
     Ok(name)
-}
-
-/// A new file beside the report: a crash leaves no half of a report under its name.
-fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
-    let path = folder.join(format!(".writing-{}", std::process::id()));
-    let file = std::fs::File::create(&path)?;
-    Ok((path, file))
 }
 
 fn about(job: &ReportJob, catcher: &str, site_name: &str) -> About {
     let severity = Severity::try_from(job.run.severity).map(|s| s.name().to_lowercase());
     About {
         description: job.rule.description.clone(),
-        severity: if job.rule.alarm.is_some() { severity.unwrap_or_else(|_| "none".to_owned()) } else { String::new() },
+        severity: if job.rule.alarm.is_some() {
+            severity.unwrap_or_else(|_| "none".to_owned())
+        } else {
+            String::new()
+        },
         reason: job.reason.clone(),
         levels: levels(&job.rule),
         links: Vec::new(),
@@ -134,6 +124,8 @@ fn levels(rule: &Rule) -> Vec<Level> {
     let of = alarm["value"].as_str().unwrap_or_default();
     let levels = alarm["levels"].as_object().into_iter().flatten();
     levels
-        .filter_map(|(severity, value)| Some(Level { severity: severity.clone(), value: value.as_f64()?, of: of.to_owned() }))
+        .filter_map(|(severity, value)| {
+            Some(Level { severity: severity.clone(), value: value.as_f64()?, of: of.to_owned() })
+        })
         .collect()
 }

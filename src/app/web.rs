@@ -1,8 +1,6 @@
 //! The small web server of the process: reports by address, and whether the process is well. It can change nothing.
 
 use std::net::SocketAddr;
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
@@ -11,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::outputs::report_folder::ReportFolder;
+
 /// A server that is bound already, so that its address is known before it serves.
 #[derive(Debug)]
 pub struct Web {
     listener: TcpListener,
-    reports: Arc<Path>,
+    reports: ReportFolder,
 }
 
 impl Web {
@@ -23,10 +23,10 @@ impl Web {
     ///
     /// # Errors
     /// The address is taken or not ours.
-    pub async fn bind(address: SocketAddr, reports: PathBuf) -> Result<Self, String> {
+    pub async fn bind(address: SocketAddr, reports: ReportFolder) -> Result<Self, String> {
         let listener =
             TcpListener::bind(address).await.map_err(|e| format!("web server on {address}: {e}"))?;
-        Ok(Self { listener, reports: reports.into() })
+        Ok(Self { listener, reports })
     }
 
     /// Where it listens.
@@ -44,12 +44,11 @@ impl Web {
     }
 }
 
-async fn report(State(root): State<Arc<Path>>, UrlPath(path): UrlPath<String>) -> Response {
-    let relative = Path::new(&path);
-    if !relative.components().all(|c| matches!(c, Component::Normal(_))) {
+async fn report(State(folder): State<ReportFolder>, UrlPath(path): UrlPath<String>) -> Response {
+    let Some(file) = folder.file(&path) else {
         return (StatusCode::BAD_REQUEST, "not the address of a report\n").into_response();
-    }
-    match tokio::fs::read(root.join(relative)).await {
+    };
+    match tokio::fs::read(file).await {
         Ok(page) => {
             let headers = [
                 (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -72,7 +71,7 @@ mod tests {
         std::fs::create_dir_all(reports.join("20261120")).unwrap();
         std::fs::write(reports.join("20261120/a.html"), "<p>hello").unwrap();
         std::fs::write(dir.path().join("secret"), "x").unwrap();
-        let web = Web::bind(([127, 0, 0, 1], 0).into(), reports).await.unwrap();
+        let web = Web::bind(([127, 0, 0, 1], 0).into(), ReportFolder::new(reports)).await.unwrap();
         let base = format!("http://{}", web.address());
         let server = tokio::spawn(web.run());
         let get = async |path: &str| reqwest::get(format!("{base}{path}")).await.unwrap();

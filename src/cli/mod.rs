@@ -2,7 +2,6 @@
 //!
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
-
 mod demo;
 mod run;
 mod schema;
@@ -53,7 +52,9 @@ pub fn main() -> ExitCode {
         let matches = whole().get_matches_from(args);
         match matches.subcommand() {
             Some(("run", matches)) => run::run(matches),
-            _ => Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| act(cli.command)),
+            _ => {
+                Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| act(cli.command))
+            }
         }
     };
     result.unwrap_or_else(|error| {
@@ -102,7 +103,8 @@ mod tests {
     fn the_second_name_takes_the_standard_arguments() {
         assert!(called_as(&["/usr/bin/run_catcher".into()], "run_catcher"));
         assert!(!called_as(&["catcher".into(), "run_catcher".into()], "run_catcher"));
-        let matches = run::command("run_catcher").try_get_matches_from(["run_catcher", "3", "--state", "enabled"]);
+        let matches =
+            run::command("run_catcher").try_get_matches_from(["run_catcher", "3", "--state", "enabled"]);
         assert!(matches.is_ok(), "{matches:?}");
     }
 }

@@ -18,8 +18,10 @@ pub fn load(merged: &serde_json::Value, sal_index: i32) -> Result<CatcherConfig,
     let schema: serde_json::Value =
         serde_saphyr::from_str(&super::schema_yaml()).expect("our own schema is valid YAML");
     let validator = jsonschema::validator_for(&schema).expect("our own schema is a valid schema");
-    let mut problems: Vec<String> =
-        validator.iter_errors(merged).map(|e| format!("at {}: {e}", place(&e.instance_path().to_string()))).collect();
+    let mut problems: Vec<String> = validator
+        .iter_errors(merged)
+        .map(|e| format!("at {}: {e}", place(&e.instance_path().to_string())))
+        .collect();
     let parsed = if problems.is_empty() {
         serde_json::from_value::<CatcherConfig>(merged.clone()).map_err(|e| problems.push(e.to_string())).ok()
     } else {
@@ -42,7 +44,8 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
     let mut seen = BTreeSet::new();
     for instance in &config.instances {
         if !seen.insert(instance.sal_index) {
-            problems.push(format!("at instances: sal_index {} stands twice; keep one entry", instance.sal_index));
+            problems
+                .push(format!("at instances: sal_index {} stands twice; keep one entry", instance.sal_index));
         }
     }
     if config.instance(sal_index).is_none() {
@@ -59,7 +62,8 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
     }
     for (backend, limit) in &config.max_concurrent_steps {
         if *limit == 0 {
-            problems.push(format!("at max_concurrent_steps.{backend}: 0 would stop the backend; use at least 1"));
+            problems
+                .push(format!("at max_concurrent_steps.{backend}: 0 would stop the backend; use at least 1"));
         }
     }
     if !config.report_url.is_empty() && !config.report_url.starts_with("http") {
@@ -96,7 +100,8 @@ mod tests {
         bad["colour"] = "red".into();
         let problems = load(&bad, 1).unwrap_err().0;
         assert!(problems.len() >= 5, "{problems:#?}");
-        for word in ["sal_index", "rules", "auto_acknowledge_delay_s", "auto_unacknowledge_delay_s", "colour"] {
+        for word in ["sal_index", "rules", "auto_acknowledge_delay_s", "auto_unacknowledge_delay_s", "colour"]
+        {
             assert!(problems.iter().any(|p| p.contains(word)), "{word} is missing in {problems:#?}");
         }
     }

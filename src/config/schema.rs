@@ -17,6 +17,10 @@ mod tests {
     fn the_checked_in_schema_is_that_of_the_types() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/Catcher.yaml");
         let on_disk = std::fs::read_to_string(path).expect("config_schema/Catcher.yaml exists");
-        assert_eq!(on_disk, super::schema_yaml(), "run `cargo run -- schema config > config_schema/Catcher.yaml`");
+        assert_eq!(
+            on_disk,
+            super::schema_yaml(),
+            "run `cargo run -- schema config > config_schema/Catcher.yaml`"
+        );
     }
 }

@@ -7,8 +7,8 @@ use salobj::csc::CommandRule;
 use salobj::{AckCode, CommandError, CommandRequest, CommandResult};
 
 use super::CatcherCsc;
-use crate::core::{Command, Sender};
 use crate::core::event::MAX_TEXT_BYTES;
+use crate::core::{Command, Sender};
 
 /// How long compiling a definition may take, as told to the client.
 const COMPILE_ESTIMATE: Duration = Duration::from_secs(10);
@@ -42,11 +42,15 @@ impl CatcherCsc {
         let enabled = request.sample.bool("enabled");
         if definition.len() > MAX_TEXT_BYTES {
             let size = definition.len();
-            return Err(format!("the definition has {size} bytes, at most {MAX_TEXT_BYTES} are taken; split it into several rules"));
+            return Err(format!(
+                "the definition has {size} bytes, at most {MAX_TEXT_BYTES} are taken; split it into several rules"
+            ));
         }
         request.in_progress(COMPILE_ESTIMATE, "compiling").map_err(|e| e.to_string())?;
         let schemas = Arc::clone(&self.schemas);
-        let compiled = tokio::task::spawn_blocking(move || super::compile_text("definition", &definition, schemas.as_ref()));
+        let compiled = tokio::task::spawn_blocking(move || {
+            super::compile_text("definition", &definition, schemas.as_ref())
+        });
         let rules = compiled.await.map_err(|e| format!("the definition could not be compiled: {e}"))??;
         self.core.command(Command::AddRule { rules, enabled }).await
     }
@@ -61,7 +65,11 @@ fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
         "enableRule" => Command::EnableRule { rule: text("ruleName") },
         "disableRule" => Command::DisableRule { rule: text("ruleName"), reason: text("reason") },
         "trigger" => {
-            let sender = Sender { identity: sample.identity().to_owned(), origin: sample.origin(), seq_num: sample.seq_num() };
+            let sender = Sender {
+                identity: sample.identity().to_owned(),
+                origin: sample.origin(),
+                seq_num: sample.seq_num(),
+            };
             Command::Trigger { rule: text("ruleName"), parameters: text("parameters"), sender }
         }
         "cancelTask" => Command::CancelTask { task_id: text("taskId"), reason: text("reason") },

@@ -118,7 +118,8 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result
 
 fn glob_pattern(glob: &str) -> regex::Regex {
     let escaped = regex::escape(glob).replace(r"\*", "[^/]*").replace(r"\?", "[^/]");
-    regex::Regex::new(&format!("^{escaped}$")).expect("an escaped text with two replacements is a valid expression")
+    regex::Regex::new(&format!("^{escaped}$"))
+        .expect("an escaped text with two replacements is a valid expression")
 }
 
 /// Compiles rule files; a name may occur once in all of them. Every mistake of every file is told.
@@ -134,7 +135,10 @@ pub fn compile_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<V
             Ok(compiled) => {
                 for rule in compiled {
                     if let Some(first) = origin.insert(rule.name.clone(), &file.name) {
-                        problems.push(format!("rule {} stands in {first} and in {}; rename one", rule.name, file.name));
+                        problems.push(format!(
+                            "rule {} stands in {first} and in {}; rename one",
+                            rule.name, file.name
+                        ));
                     }
                     rules.push(rule);
                 }

@@ -92,7 +92,10 @@ impl Csc for CatcherCsc {
                 START_ESTIMATE
             }
             Transition::Enable => ENABLE_ESTIMATE,
-            Transition::Disable | Transition::Standby | Transition::ExitControl | Transition::EnterControl => return Ok(()),
+            Transition::Disable
+            | Transition::Standby
+            | Transition::ExitControl
+            | Transition::EnterControl => return Ok(()),
         };
         request.in_progress(estimate, "").map_err(|e| CommandError::Other(e.to_string()))
     }
@@ -101,11 +104,18 @@ impl Csc for CatcherCsc {
         self.apply(ctx.index(), config).await.map(|()| String::new()).map_err(CommandError::Expected)
     }
 
-    async fn end(&self, _ctx: &CscContext, transition: Transition, _request: Option<&CommandRequest>) -> Result<(), CommandError> {
+    async fn end(
+        &self,
+        _ctx: &CscContext,
+        transition: Transition,
+        _request: Option<&CommandRequest>,
+    ) -> Result<(), CommandError> {
         match transition {
             Transition::Enable => self.core.enable().await.map_err(CommandError::Other),
             Transition::Disable => self.core.disable().await.map_err(CommandError::Other),
-            Transition::Start | Transition::Standby | Transition::ExitControl | Transition::EnterControl => Ok(()),
+            Transition::Start | Transition::Standby | Transition::ExitControl | Transition::EnterControl => {
+                Ok(())
+            }
         }
     }
 
@@ -115,7 +125,10 @@ impl Csc for CatcherCsc {
             self.core.disable_soon();
             return Ok(());
         }
-        let record = StateRecord { state: state.name().to_owned(), configuration_override: self.last_override.load().to_string() };
+        let record = StateRecord {
+            state: state.name().to_owned(),
+            configuration_override: self.last_override.load().to_string(),
+        };
         let value = serde_json::to_value(record).expect("plain data");
         self.core.note(Record::put("csc", value)).await.map_err(CommandError::Other)
     }

@@ -47,7 +47,10 @@ pub struct SiteEfd(
 
 impl SiteEfd {
     fn now(&self) -> Result<Arc<dyn Efd>, EfdError> {
-        let none = || EfdError::Unavailable { server: "(none)".to_owned(), detail: "no EFD is configured".to_owned() };
+        let none = || EfdError::Unavailable {
+            server: "(none)".to_owned(),
+            detail: "no EFD is configured".to_owned(),
+        };
         self.0.efd().ok_or_else(none)
     }
 }

@@ -29,7 +29,8 @@ impl SchemaSource for LibrarySchemas {
             reason: e.to_string(),
         })?;
         let topic = known.topics.iter().find(|t| t.sal_name == sal_name);
-        let unknown = || SchemaError::UnknownTopic { component: component.to_owned(), topic: sal_name.to_owned() };
+        let unknown =
+            || SchemaError::UnknownTopic { component: component.to_owned(), topic: sal_name.to_owned() };
         topic.map(|topic| Arc::new(TopicSchema::of(topic, known.indexed))).ok_or_else(unknown)
     }
 

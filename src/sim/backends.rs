@@ -36,11 +36,14 @@ impl SimulatedOcps {
         }
         let good = !pipeline.ends_with("false.yaml");
         let outcome = if good { "succeeded" } else { "failed" };
-        let result = json!({"job_id": job_id, "exit_code": 0, "outcome": outcome, "result": {"result": good}});
+        let result =
+            json!({"job_id": job_id, "exit_code": 0, "outcome": outcome, "result": {"result": good}});
         if good {
             Ok(StepOutcome { result, plot: None, backend_id: job_id })
         } else {
-            Err(StepError::permanent(format!("job {job_id} has result false")).with_result(result).with_backend_id(job_id))
+            Err(StepError::permanent(format!("job {job_id} has result false"))
+                .with_result(result)
+                .with_backend_id(job_id))
         }
     }
 }
@@ -59,7 +62,12 @@ impl Backend for SimulatedOcps {
         self.job(call, step).await
     }
 
-    async fn resume(&self, call: &StepCall, _memo: Option<Value>, step: &StepHandle) -> Result<StepOutcome, StepError> {
+    async fn resume(
+        &self,
+        call: &StepCall,
+        _memo: Option<Value>,
+        step: &StepHandle,
+    ) -> Result<StepOutcome, StepError> {
         self.job(call, step).await
     }
 }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sal_idl::Library;
 use async_trait::async_trait;
+use sal_idl::Library;
 use salobj::{
-    Clock, CommandError, CommandHandler, CommandRequest, CommandResult, Controller, Domain, SalError, Tai, TelemetryWriter, Value,
+    Clock, CommandError, CommandHandler, CommandRequest, CommandResult, Controller, Domain, SalError, Tai,
+    TelemetryWriter, Value,
 };
 
 use super::scenario::{Exposure, Scenario};
@@ -43,7 +44,10 @@ struct NoCommands;
 #[async_trait]
 impl CommandHandler for NoCommands {
     async fn handle(&self, request: CommandRequest) -> CommandResult {
-        Err(CommandError::expected(format!("the simulated component does not have the command {}", request.name)))
+        Err(CommandError::expected(format!(
+            "the simulated component does not have the command {}",
+            request.name
+        )))
     }
 }
 
@@ -52,7 +56,12 @@ impl Observatory {
     ///
     /// # Errors
     /// A topic could not be made.
-    pub async fn open(domain: &Domain, library: &Library, scenario: Scenario, start: Tai) -> anyhow::Result<Self> {
+    pub async fn open(
+        domain: &Domain,
+        library: &Library,
+        scenario: Scenario,
+        start: Tai,
+    ) -> anyhow::Result<Self> {
         let open = async |name: &str, index: i32| -> anyhow::Result<Controller> {
             let component = library.component(name)?;
             let controller = Controller::write_only(domain, component, index)?;
@@ -112,7 +121,8 @@ impl Observatory {
     /// One packet: the stamp is that of the first position.
     fn packet(&self, encoders: &TelemetryWriter, t_s: f64) -> Result<(), SalError> {
         let step_s = MOUNT_PERIOD.as_secs_f64() / PACKED as f64;
-        let positions: Vec<(f64, f64)> = (0..PACKED).map(|n| self.scenario.mount(t_s + n as f64 * step_s)).collect();
+        let positions: Vec<(f64, f64)> =
+            (0..PACKED).map(|n| self.scenario.mount(t_s + n as f64 * step_s)).collect();
         let column = |pick: fn(&(f64, f64)) -> f64| Value::Doubles(positions.iter().map(pick).collect());
         encoders.set_write(&[
             ("cRIO_timestamp", Value::Double(self.at(t_s).0)),

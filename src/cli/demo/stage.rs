@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sal_idl::Library;
 use salobj::csc::CscOptions;
-use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
 use salobj::transport::Transport;
+use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
 use salobj::{Clock, Domain, Env, Remote, RemoteOptions, SummaryState, Tai};
 use salobj_testbed::Testbed;
 
@@ -24,7 +24,8 @@ use crate::sim::scenario::Scenario;
 const INDEX: i32 = 1;
 
 /// The shipped rules, byte for byte.
-const RULES: (&str, &str) = ("first_look.yaml", include_str!("../../../config_schema/examples/first_look.yaml"));
+const RULES: (&str, &str) =
+    ("first_look.yaml", include_str!("../../../config_schema/examples/first_look.yaml"));
 
 /// How long the demo listens for a component that it would play before it begins (real time).
 const LISTEN: Duration = Duration::from_millis(1500);
@@ -88,7 +89,8 @@ impl Stage {
         };
         let secrets: app::Secrets =
             Arc::new(|name: &str| SimInflux::env(name).or_else(|| std::env::var(name).ok()));
-        let efd = efd_config.client(|name| secrets(name)).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+        let efd =
+            efd_config.client(|name| secrets(name)).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
 
         let library = Library::embedded();
         let domain = || Domain::new(Arc::clone(&transport), clock.clone(), env.clone());
@@ -108,7 +110,13 @@ impl Stage {
         if running.csc.context().state() != SummaryState::Enabled {
             bail!("the Catcher did not reach ENABLED; its log says why");
         }
-        let remote = Remote::open(&audience, library.component("Catcher")?, INDEX, RemoteOptions::include(super::TOPICS)).await?;
+        let remote = Remote::open(
+            &audience,
+            library.component("Catcher")?,
+            INDEX,
+            RemoteOptions::include(super::TOPICS),
+        )
+        .await?;
         let observatory = Observatory::open(&world, &library, scenario, clock.now()).await?;
         Ok(Self {
             start,
@@ -158,12 +166,19 @@ impl Stage {
 
 /// A transport to real servers, under a subname of our own.
 fn real_bus(broker: &str, registry: &str, clock: &Clock) -> anyhow::Result<(Arc<dyn Transport>, Env)> {
-    let subname = std::env::var("LSST_TOPIC_SUBNAME").unwrap_or_else(|_| format!("demo_{}", std::process::id()));
+    let subname =
+        std::env::var("LSST_TOPIC_SUBNAME").unwrap_or_else(|_| format!("demo_{}", std::process::id()));
     if subname == "sal" {
-        bail!("the demo plays components and refuses subname 'sal'; unset LSST_TOPIC_SUBNAME or name another");
+        bail!(
+            "the demo plays components and refuses subname 'sal'; unset LSST_TOPIC_SUBNAME or name another"
+        );
     }
-    let mut vars: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("LSST_")).collect();
-    vars.retain(|(name, _)| !["LSST_TOPIC_SUBNAME", "LSST_KAFKA_BROKER_ADDR", "LSST_SCHEMA_REGISTRY_URL", "LSST_SITE"].contains(&name.as_str()));
+    let mut vars: Vec<(String, String)> =
+        std::env::vars().filter(|(name, _)| name.starts_with("LSST_")).collect();
+    vars.retain(|(name, _)| {
+        !["LSST_TOPIC_SUBNAME", "LSST_KAFKA_BROKER_ADDR", "LSST_SCHEMA_REGISTRY_URL", "LSST_SITE"]
+            .contains(&name.as_str())
+    });
     let own = [
         ("LSST_TOPIC_SUBNAME", subname.as_str()),
         ("LSST_KAFKA_BROKER_ADDR", broker),
@@ -185,7 +200,9 @@ async fn refuse_if_played(domain: &Domain, library: &Library) -> anyhow::Result<
         let heard = remote.event("heartbeat")?.next(true, Some(limit)).await.is_ok();
         remote.close().await;
         if heard {
-            bail!("there is a heartbeat of {name}:{index} on this bus: the demo does not play a component that is there");
+            bail!(
+                "there is a heartbeat of {name}:{index} on this bus: the demo does not play a component that is there"
+            );
         }
     }
     Ok(())
@@ -193,7 +210,8 @@ async fn refuse_if_played(domain: &Domain, library: &Library) -> anyhow::Result<
 
 fn real_efd(which: &str) -> anyhow::Result<EfdConfig> {
     if which.starts_with("http://") || which.starts_with("https://") {
-        let var = |name: &str| std::env::var(name).with_context(|| format!("--efd with an address needs ${name}"));
+        let var =
+            |name: &str| std::env::var(name).with_context(|| format!("--efd with an address needs ${name}"));
         return Ok(EfdConfig::influxdb2(which, &var("INFLUX_ORG")?, &var("INFLUX_BUCKET")?, "INFLUX_TOKEN"));
     }
     let text = std::fs::read_to_string(which).with_context(|| which.to_owned())?;

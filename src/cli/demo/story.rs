@@ -98,17 +98,24 @@ impl Story {
             "task" => self.task(at, sample),
             "result" => self.result(at, sample),
             "summaryState" => {
-                let state = ["", "DISABLED", "ENABLED", "FAULT", "OFFLINE", "STANDBY"].get(index(sample, "summaryState"))?;
+                let state = ["", "DISABLED", "ENABLED", "FAULT", "OFFLINE", "STANDBY"]
+                    .get(index(sample, "summaryState"))?;
                 let mood = if *state == "FAULT" { Mood::Bad } else { Mood::Plain };
                 Some(Line { at, mood, what: "state", text: format!("the Catcher is {state}") })
             }
             "rule" => {
-                let state = ["", "loaded", "enabled", "disabled", "shadow", "failed", "removed"].get(index(sample, "state"))?;
+                let state = ["", "loaded", "enabled", "disabled", "shadow", "failed", "removed"]
+                    .get(index(sample, "state"))?;
                 let error = sample.str("error");
                 if !error.is_empty() {
                     return None;
                 }
-                Some(Line { at, mood: Mood::Plain, what: "rule", text: format!("{} is {state}", sample.str("ruleName")) })
+                Some(Line {
+                    at,
+                    mood: Mood::Plain,
+                    what: "rule",
+                    text: format!("{} is {state}", sample.str("ruleName")),
+                })
             }
             _ => None,
         }
@@ -117,7 +124,11 @@ impl Story {
     fn alarm(&mut self, at: Tai, sample: &Sample) -> Option<Line> {
         let name = sample.str("alarmName").to_owned();
         let severity = sample.i64("severity");
-        let alarm = self.alarms.entry(name.clone()).or_insert_with(|| AlarmStory { severity: 1, max_severity: 1, ..AlarmStory::default() });
+        let alarm = self.alarms.entry(name.clone()).or_insert_with(|| AlarmStory {
+            severity: 1,
+            max_severity: 1,
+            ..AlarmStory::default()
+        });
         let before = std::mem::replace(&mut alarm.severity, severity);
         alarm.max_severity = alarm.max_severity.max(severity);
         alarm.reason = sample.str("reason").to_owned();
@@ -136,7 +147,12 @@ impl Story {
         }
         let mood = if severity >= 4 { Mood::Bad } else { Mood::Warning };
         let word = SEVERITIES.get(usize::try_from(severity).unwrap_or(0)).copied().unwrap_or("unknown");
-        Some(Line { at, mood, what: "alarm", text: format!("{name} {}: {}", word.to_uppercase(), sample.str("reason")) })
+        Some(Line {
+            at,
+            mood,
+            what: "alarm",
+            text: format!("{name} {}: {}", word.to_uppercase(), sample.str("reason")),
+        })
     }
 
     fn task(&mut self, at: Tai, sample: &Sample) -> Option<Line> {
@@ -148,7 +164,8 @@ impl Story {
         run.rule.clone_from(&rule);
         run.severity = sample.i64("severity");
         if step.is_empty() {
-            let news = run.state != state || (run.report_url.is_empty() && !sample.str("reportUrl").is_empty());
+            let news =
+                run.state != state || (run.report_url.is_empty() && !sample.str("reportUrl").is_empty());
             run.state.clone_from(&state);
             run.report_url = sample.str("reportUrl").to_owned();
             return news.then(|| run_line(at, &rule, &id, &state, sample));

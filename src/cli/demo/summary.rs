@@ -49,7 +49,10 @@ pub(super) struct Summary {
 
 /// True once everything that is waited for has been told.
 pub(super) fn told(story: &Story, calm: bool) -> bool {
-    calm || (wind_came_and_went(story) && ocps_job(story).is_some() && reports(story, WIND) > 0 && reports(story, JITTER) > 0)
+    calm || (wind_came_and_went(story)
+        && ocps_job(story).is_some()
+        && reports(story, WIND) > 0
+        && reports(story, JITTER) > 0)
 }
 
 pub(super) async fn of(stage: &Stage, story: &Story, calm: bool) -> Summary {
@@ -60,12 +63,21 @@ pub(super) async fn of(stage: &Stage, story: &Story, calm: bool) -> Summary {
     };
     let mut checks = if calm { calm_checks(story) } else { eventful_checks(stage, story) };
     if !calm {
-        let missing: Vec<&String> = story.runs.iter().filter(|(id, run)| run.value.is_some() && !efd_results.contains_key(*id)).map(|(id, _)| id).collect();
+        let missing: Vec<&String> = story
+            .runs
+            .iter()
+            .filter(|(id, run)| run.value.is_some() && !efd_results.contains_key(*id))
+            .map(|(id, _)| id)
+            .collect();
         let seen = match efd_error {
             Some(error) => error,
             None => format!("{} results, {} missing", efd_results.len(), missing.len()),
         };
-        checks.push(Check { what: "the results are in the EFD", ok: missing.is_empty() && !efd_results.is_empty(), seen });
+        checks.push(Check {
+            what: "the results are in the EFD",
+            ok: missing.is_empty() && !efd_results.is_empty(),
+            seen,
+        });
     }
     Summary {
         ok: checks.iter().all(|check| check.ok),
@@ -91,10 +103,18 @@ fn eventful_checks(stage: &Stage, story: &Story) -> Vec<Check> {
     let wind = story.alarms.get(WIND);
     let seen = wind.map_or_else(
         || "no alarm event".to_owned(),
-        |a| format!("severity up to {}, raised {}, cleared {}", a.max_severity, time(a.raised_at), time(a.cleared_at)),
+        |a| {
+            format!(
+                "severity up to {}, raised {}, cleared {}",
+                a.max_severity,
+                time(a.raised_at),
+                time(a.cleared_at)
+            )
+        },
     );
     let job = ocps_job(story);
-    let files = |rule| story.runs.values().filter(|r| r.rule == rule && stage.report_exists(&r.report_url)).count();
+    let files =
+        |rule| story.runs.values().filter(|r| r.rule == rule && stage.report_exists(&r.report_url)).count();
     let (wind_reports, jitter_reports) = (files(WIND), files(JITTER));
     vec![
         Check { what: "the wind alarm rose and cleared", ok: wind_came_and_went(story), seen },
@@ -104,7 +124,11 @@ fn eventful_checks(stage: &Stage, story: &Story) -> Vec<Check> {
             seen: job.unwrap_or_else(|| "no job".to_owned()),
         },
         Check { what: "the wind report exists", ok: wind_reports > 0, seen: format!("{wind_reports} files") },
-        Check { what: "the jitter report exists", ok: jitter_reports > 0, seen: format!("{jitter_reports} files") },
+        Check {
+            what: "the jitter report exists",
+            ok: jitter_reports > 0,
+            seen: format!("{jitter_reports} files"),
+        },
     ]
 }
 

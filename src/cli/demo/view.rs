@@ -62,7 +62,12 @@ impl View {
         for check in &summary.checks {
             let mark = if check.ok { "yes" } else { " NO" };
             let style = if check.ok { Style::new().green() } else { Style::new().red().bold() };
-            print(&format!("{}  {}: {}\n", mark.if_supports_color(Stream::Stdout, |t| t.style(style)), check.what, check.seen));
+            print(&format!(
+                "{}  {}: {}\n",
+                mark.if_supports_color(Stream::Stdout, |t| t.style(style)),
+                check.what,
+                check.seen
+            ));
         }
         print(&format!("\n{:.1} s from start to end\n", summary.duration_s));
         Ok(())

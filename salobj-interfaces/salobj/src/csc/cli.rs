@@ -240,7 +240,7 @@ pub fn exit_code(outcome: &Result<(), StartError>) -> ExitCode {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn terminated() {
+pub async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     let (int, term) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut int), Ok(mut term)) = (int, term) else {
