@@ -12,7 +12,7 @@ use super::expr::tree::{BoolE, Expr, NumE};
 use super::expr::{Env, Mark, Stateful};
 use super::flow::FieldNeed;
 use super::model::{FromLevel, Rule, RunContext, Tri};
-use super::spec::{Join, OnIdle, TestSpec};
+use super::spec::{Join, OnIdle};
 use super::template::{RenderError, Template};
 use super::window::{Length, Reducer};
 use crate::alarms::{Direction, Levels, Severity};
@@ -31,7 +31,6 @@ pub(crate) struct Code {
     pub(crate) clocked: bool,
     pub(crate) steps: BTreeMap<String, StepCode>,
     pub(crate) alarm: Option<AlarmCode>,
-    pub(crate) tests: Vec<TestSpec>,
 }
 
 /// One input.

@@ -21,6 +21,8 @@ mod schema;
 mod series;
 mod spec;
 mod template;
+mod test_case;
+mod schema_file;
 mod window;
 mod yaml;
 
@@ -36,7 +38,9 @@ pub use model::{
     Workflow,
 };
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema};
+pub use schema_file::schema_yaml;
 pub use template::RenderError;
+pub use test_case::{Expectation, TestAnswer, TestCase, TestMessage, TestResult, TestTopic};
 
 #[cfg(test)]
 mod tests;

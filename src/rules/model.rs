@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
+use super::test_case::TestCase;
 use crate::alarms::{AlarmConfig, Severity};
 
 /// True, false, or not known.
@@ -46,6 +47,8 @@ pub struct Rule {
     pub report: FromLevel,
     /// How much it may do.
     pub budget: Budget,
+    /// Its tests.
+    pub tests: Vec<TestCase>,
     pub(crate) code: Code,
 }
 

@@ -175,7 +175,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
     if spec.alarm.is_none() && spec.tasks.0.is_empty() {
         problems.add(spec.span, "the rule does nothing: it has neither `tasks` nor `alarm`");
     }
-    tests_section::check(&work);
+    let tests = tests_section::tests(&work, &inputs);
     if problems.count() > before {
         return None;
     }
@@ -197,17 +197,8 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         alarm: plan,
         report: spec.report.and_then(|r| r.from).unwrap_or_default(),
         budget: spec.budget.unwrap_or_default(),
-        code: Code {
-            inputs,
-            cells,
-            stateful,
-            when,
-            when_reads,
-            clocked,
-            steps,
-            alarm: code,
-            tests: spec.tests,
-        },
+        tests,
+        code: Code { inputs, cells, stateful, when, when_reads, clocked, steps, alarm: code },
     })
 }
 

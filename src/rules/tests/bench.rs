@@ -14,6 +14,8 @@ pub(super) struct Bench {
     pub(super) start: Tai,
     pub(super) effects: Vec<Effect>,
     offset: i64,
+    /// The newest run: its rule, id and context.
+    run: Option<(String, String, RunContext)>,
 }
 
 pub(super) fn compiled(text: &str) -> Vec<Arc<Rule>> {
@@ -26,7 +28,15 @@ impl Bench {
     pub(super) fn new(text: &str) -> Bench {
         let rules = compiled(text);
         let start = Tai::from_utc_iso("2026-01-01T00:00:00").unwrap();
-        Bench { engine: Engine::new(&rules, start), rules, now: start, start, effects: Vec::new(), offset: 0 }
+        Bench {
+            engine: Engine::new(&rules, start),
+            rules,
+            now: start,
+            start,
+            effects: Vec::new(),
+            offset: 0,
+            run: None,
+        }
     }
 
     /// Seconds since the start.
@@ -79,15 +89,8 @@ impl Bench {
     }
 
     pub(super) fn step_ended(&mut self, rule: &str, step: &str, result: serde_json::Value) -> &mut Bench {
-        let (run_id, mut ctx) = self
-            .effects
-            .iter()
-            .rev()
-            .find_map(|e| match e {
-                Effect::StartRun(r) if r.rule.name == rule => Some((r.run_id.clone(), r.context.clone())),
-                _ => None,
-            })
-            .expect("a run was started");
+        self.take_runs();
+        let (_, run_id, mut ctx) = self.run.clone().filter(|r| r.0 == rule).expect("a run was started");
         ctx.tasks.insert(step.into(), json!({"state": "succeeded", "result": result}));
         let input = Input::StepEnded { rule, run_id: &run_id, ctx: &ctx };
         self.engine.step(input, self.now, &mut self.effects);
@@ -95,8 +98,17 @@ impl Bench {
         self
     }
 
+    fn take_runs(&mut self) {
+        for effect in &self.effects {
+            if let Effect::StartRun(r) = effect {
+                self.run = Some((r.rule.name.clone(), r.run_id.clone(), r.context.clone()));
+            }
+        }
+    }
+
     /// What happened since the last call, one word or line each.
     pub(super) fn take(&mut self) -> Vec<String> {
+        self.take_runs();
         let told = self.effects.iter().map(|e| match e {
             Effect::StartRun(r) => format!("start {}", r.occurrence.split(':').next().unwrap_or("")),
             Effect::QueueRun(r) => format!("queue {}", r.occurrence.split(':').next().unwrap_or("")),

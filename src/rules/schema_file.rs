@@ -1,0 +1,76 @@
+//! The schema of rule files, `config_schema/rules.yaml`, made of the specification types.
+
+use serde_json::Value as Json;
+
+use super::spec::RuleFile;
+
+/// JSON schema of a rule file, as YAML.
+pub fn schema_yaml() -> String {
+    let mut schema = schemars::schema_for!(RuleFile);
+    let object = schema.ensure_object();
+    let described = "Rules of the Catcher. `catcher rules check` also checks fields, types and units.";
+    object.shift_insert(0, "title".to_owned(), Json::from("Catcher rules v1"));
+    object.shift_insert(1, "description".to_owned(), Json::from(described));
+    // The types hold empty lists and tables where a key is left out.
+    const LEFT_OUT: &[&str] =
+        &["parameters", "inputs", "tasks", "tests", "conditions", "needs", "retry_on", "series", "results"];
+    schemars::transform::transform_subschemas(
+        &mut |schema: &mut schemars::Schema| {
+            let required = schema.get_mut("required").and_then(Json::as_array_mut);
+            if let Some(required) = required {
+                required.retain(|name| !name.as_str().is_some_and(|n| LEFT_OUT.contains(&n)));
+            }
+        },
+        &mut schema,
+    );
+    let mut text = String::from("# Made by `catcher rules schema`; do not edit.\n");
+    write(schema.as_value(), 0, &mut text);
+    text
+}
+
+/// Block style, every text quoted as JSON quotes it, so that YAML 1.1 readers agree.
+fn write(value: &Json, indent: usize, out: &mut String) {
+    let pad = "  ".repeat(indent);
+    match value {
+        Json::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                out.push_str(&format!("{pad}{}:", quoted_key(key)));
+                nested(value, indent, out);
+            }
+        }
+        Json::Array(all) if !all.is_empty() => {
+            for value in all {
+                out.push_str(&format!("{pad}-"));
+                nested(value, indent, out);
+            }
+        }
+        other => out.push_str(&format!("{pad}{other}\n")),
+    }
+}
+
+fn nested(value: &Json, indent: usize, out: &mut String) {
+    match value {
+        Json::Object(map) if !map.is_empty() => {
+            out.push('\n');
+            write(value, indent + 1, out);
+        }
+        Json::Array(all) if !all.is_empty() => {
+            if all.iter().all(|v| !v.is_object() && !v.is_array()) {
+                let texts: Vec<String> = all.iter().map(Json::to_string).collect();
+                out.push_str(&format!(" [{}]\n", texts.join(", ")));
+            } else {
+                out.push('\n');
+                write(value, indent + 1, out);
+            }
+        }
+        other => out.push_str(&format!(" {other}\n")),
+    }
+}
+
+fn quoted_key(key: &str) -> String {
+    if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        key.to_owned()
+    } else {
+        Json::from(key).to_string()
+    }
+}
