@@ -64,9 +64,14 @@ impl Default for TestCsc {
 }
 
 impl TestCsc {
-    /// Interface, version and configuration.
+    /// Interface (the embedded one), version and configuration.
     pub fn spec() -> Result<CscSpec, IdlError> {
-        let component = Library::embedded().component("Test")?;
+        TestCsc::spec_of(&Library::embedded())
+    }
+
+    /// The same with the interface of another library, such as ts_xml's.
+    pub fn spec_of(library: &Library) -> Result<CscSpec, IdlError> {
+        let component = library.component("Test")?;
         Ok(CscSpec::new(component, env!("CARGO_PKG_VERSION")).configurable("TS_CONFIG_OCS", SCHEMA))
     }
 

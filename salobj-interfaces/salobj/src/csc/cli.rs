@@ -228,15 +228,18 @@ fn on_kafka(
 }
 
 /// The exit status of [`run`], with the reason on stderr.
-#[expect(clippy::print_stderr, reason = "the program's last words")]
 pub fn exit_code(outcome: &Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{e}");
-            ExitCode::FAILURE
-        }
+        Err(e) => failed(e),
     }
+}
+
+/// Tells why the program cannot run, on stderr; exit status 1.
+#[expect(clippy::print_stderr, reason = "the program's last words")]
+pub fn failed(reason: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{reason}");
+    ExitCode::FAILURE
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -8,6 +8,7 @@ mod exactly_once;
 mod history;
 mod life;
 mod log;
+mod on_kafka;
 mod reading;
 mod states;
 mod support;
