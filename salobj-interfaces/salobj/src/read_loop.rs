@@ -96,16 +96,18 @@ impl Reading {
         }
         let sal_index = sample.sal_index();
         let sent = sample.sent().0;
-        if self.plan.in_order && !self.in_history {
-            if let Some(last) = self.last_stamp.get(&sal_index).filter(|last| sent < **last) {
-                let late_ms = (last - sent) * 1000.0;
-                tracing::warn!(
-                    topic = %self.plan.topic.sal_name,
-                    "Ignoring old topic sample. Topic sent {late_ms:.2}ms before last sample of {}:{sal_index}.",
-                    self.kafka_topic
-                );
-                return;
-            }
+        let last = self.last_stamp.get(&sal_index).filter(|last| sent < **last);
+        if let Some(last) = last
+            && self.plan.in_order
+            && !self.in_history
+        {
+            let late_ms = (last - sent) * 1000.0;
+            tracing::warn!(
+                topic = %self.plan.topic.sal_name,
+                "Ignoring old topic sample. Topic sent {late_ms:.2}ms before last sample of {}:{sal_index}.",
+                self.kafka_topic
+            );
+            return;
         }
         self.last_stamp.insert(sal_index, sent);
         if index != 0 && sal_index != index {

@@ -257,6 +257,11 @@ impl SalInfo {
 
         if !plan.writes.is_empty() {
             let writer = transport.writer(WriterKind::Plain)?;
+            let topics: Vec<String> = plan.writes.iter().map(|w| w.kafka_topic().to_owned()).collect();
+            let cold = writer.warm_up(&topics).await;
+            if !cold.is_empty() {
+                tracing::warn!(component = %self.name_index, "no metadata yet of: {}", cold.join(", "));
+            }
             self.writer.get_or_init(|| writer);
         }
         self.can_write.store(true, Ordering::SeqCst);

@@ -7,6 +7,7 @@ use sal_idl::{Field, SalType, Topic};
 use crate::error::SalError;
 use crate::tai::Tai;
 use crate::value::Value;
+use crate::wire;
 
 /// One decoded message of a topic. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -142,7 +143,7 @@ pub struct Data {
 impl Data {
     /// A record with every field at its default (0, false, "", arrays of those).
     pub fn new(topic: Arc<Topic>) -> Data {
-        let values = topic.fields.iter().map(default_of).collect();
+        let values = topic.fields.iter().map(wire::default_value).collect();
         Data { topic, values }
     }
 
@@ -200,23 +201,6 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
             x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| eq(*x, *y))
         }
         _ => a == b,
-    }
-}
-
-fn default_of(field: &Field) -> Value {
-    if field.nullable {
-        return Value::Null;
-    }
-    let n = field.count;
-    match (field.sal_type, n) {
-        (SalType::Boolean, 1) => Value::Bool(false),
-        (SalType::Boolean, _) => Value::Bools(vec![false; n].into()),
-        (SalType::Float | SalType::Double, 1) => Value::Double(0.0),
-        (SalType::Float | SalType::Double, _) => Value::Doubles(vec![0.0; n].into()),
-        (SalType::String, 1) => Value::Text("".into()),
-        (SalType::String, _) => Value::Texts(vec![Arc::<str>::from(""); n].into()),
-        (_, 1) => Value::Int(0),
-        (_, _) => Value::Ints(vec![0; n].into()),
     }
 }
 

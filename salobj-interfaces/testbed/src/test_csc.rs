@@ -55,6 +55,8 @@ pub enum Failing {
     Handle(SummaryState, CommandError),
     /// `end` of a transition reports a fault with this code.
     FaultInEnd(Transition, i64),
+    /// `begin` of a transition panics.
+    PanicInBegin(Transition),
 }
 
 impl Default for TestCsc {
@@ -118,8 +120,11 @@ impl Csc for TestCsc {
         transition: Transition,
         _request: Option<&CommandRequest>,
     ) -> Result<(), CommandError> {
-        match self.take(|f| matches!(f, Failing::Begin(t, _) if *t == transition)) {
+        let ours =
+            |f: &Failing| matches!(f, Failing::Begin(t, _) | Failing::PanicInBegin(t) if *t == transition);
+        match self.take(ours) {
             Some(Failing::Begin(_, e)) => Err(e),
+            Some(Failing::PanicInBegin(_)) => panic!("as the test asked"),
             _ => Ok(()),
         }
     }

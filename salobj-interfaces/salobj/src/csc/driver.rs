@@ -10,10 +10,12 @@
 //! A fault that comes while a hook runs is carried out at once; the hook runs to its end, then the transition it belongs
 //! to is given up.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
@@ -401,8 +403,14 @@ impl Driver {
     }
 
     /// Waits for a piece of the author's code, carrying out (or, within a fault, ignoring) the faults that come meanwhile.
-    async fn alongside<T>(&mut self, work: impl Future<Output = T> + Send, obey: bool) -> (T, bool) {
+    /// A panic in it is an error of it: it does not end the driver.
+    async fn alongside(
+        &mut self,
+        work: impl Future<Output = Result<(), CommandError>> + Send,
+        obey: bool,
+    ) -> (Result<(), CommandError>, bool) {
         let mut faulted = false;
+        let work = AssertUnwindSafe(work).catch_unwind();
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -415,7 +423,10 @@ impl Driver {
                     // Who asked may have stopped waiting.
                     fault.done.send(()).unwrap_or_default();
                 }
-                outcome = &mut work => return (outcome, faulted),
+                outcome = &mut work => {
+                    let panicked = |_| Err(CommandError::Other("a hook of the CSC panicked".to_owned()));
+                    return (outcome.unwrap_or_else(panicked), faulted);
+                }
             }
         }
     }

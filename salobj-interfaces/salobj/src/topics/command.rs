@@ -88,7 +88,7 @@ impl RemoteCommand {
         let tracked = self.track(self.own_key(ready.seq_num))?;
         let bus = self.writer.info().writer()?;
         bus.write(self.writer.kafka_topic(), self.writer.key().to_vec(), ready.value).await?;
-        Ok(tracked.from_now())
+        Ok(tracked.starting_now())
     }
 
     /// Goes on waiting for a command that was started with `wait_done = false`.
@@ -137,7 +137,7 @@ impl RemoteCommand {
         })?;
         let bus = self.writer.info().durable_writer()?;
         bus.write(&prepared.topic, prepared.key.clone(), prepared.value.clone()).await?;
-        Ok(tracked.from_now())
+        Ok(tracked.starting_now())
     }
 
     /// Looks in the command topic whether a prepared record was sent (identity, origin and number agree).
@@ -212,7 +212,7 @@ impl Tracked {
     }
 
     /// The clock of the time limit starts after the write.
-    fn from_now(mut self) -> Tracked {
+    fn starting_now(mut self) -> Tracked {
         self.since = self.info.clock().now();
         self
     }

@@ -117,3 +117,27 @@ async fn a_bus_that_goes_away_and_comes_back_is_survived() {
     s.bench.command_ok("wait", &[]).await;
     s.bench.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_component_without_xml_is_read_off_the_bus() {
+    let s = setup().await;
+    let domain = s.bench.bus.domain(30);
+    let found = domain.component_on_bus("Test").await.unwrap();
+    let known = test_component();
+    assert!(found.indexed);
+    assert_eq!(found.topics.len(), known.topics.len());
+    for topic in &known.topics {
+        let other = found.topic(&topic.sal_name).unwrap();
+        // Avro does not tell SAL's int from its long; all else comes back.
+        let names =
+            |t: &sal_idl::Topic| t.fields.iter().map(|f| (f.name.clone(), f.count)).collect::<Vec<_>>();
+        assert_eq!(names(other), names(topic), "{}", topic.sal_name);
+        assert_eq!(other.rev_code, topic.rev_code, "{}", topic.sal_name);
+    }
+    let remote = Remote::open(&domain, found, 7, RemoteOptions::default()).await.unwrap();
+    remote.set_summary_state(S::Enabled, "").await.unwrap();
+    let e = domain.component_on_bus("Nobody").await.unwrap_err().to_string();
+    assert_eq!(e, "Nobody has no topic with a registered schema under subname test_bench");
+    remote.close().await;
+    s.bench.close().await;
+}

@@ -1,4 +1,6 @@
-//! The SAL layer on the in-memory bus, in virtual time.
+//! The SAL layer on the in-memory bus, in virtual time; `on_kafka` on a broker.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod acks;
 mod commands;

@@ -56,7 +56,8 @@ async fn commands_events_telemetry_and_late_remotes() {
     assert!(clock.now() - before < 5.0);
 
     // A late remote of all instances gets history; a command to nobody times out.
-    let all = Remote::open(&k.bench.bus.domain(2), test_component(), 0, RemoteOptions::default()).await.unwrap();
+    let all =
+        Remote::open(&k.bench.bus.domain(2), test_component(), 0, RemoteOptions::default()).await.unwrap();
     let state = all.event("summaryState").unwrap().get().expect("history");
     assert_eq!((state.sal_index(), state.i64("summaryState")), (7, 2));
     let e = all.command("wait").unwrap().start(&[], S1, true).await.unwrap_err();
@@ -80,14 +81,16 @@ async fn a_second_instance_refuses_to_start() {
 async fn a_command_is_adopted_by_another_process() {
     let k = setup().await;
     k.bench.go_to(S::Enabled).await;
-    let first = Remote::open(&k.bench.bus.domain(20), test_component(), 7, RemoteOptions::default()).await.unwrap();
+    let first =
+        Remote::open(&k.bench.bus.domain(20), test_component(), 7, RemoteOptions::default()).await.unwrap();
     let wait = first.command("wait").unwrap();
     let prepared = wait.prepare(&[("duration", 1.0.into())]).await.unwrap();
     assert_eq!(wait.find_sent(&prepared).await.unwrap(), SentState::NotSent);
     drop(wait.send(&prepared).await.unwrap());
     first.close().await;
     k.bench.bus.clock.sleep(S1 * 2).await;
-    let second = Remote::open(&k.bench.bus.domain(21), test_component(), 7, RemoteOptions::default()).await.unwrap();
+    let second =
+        Remote::open(&k.bench.bus.domain(21), test_component(), 7, RemoteOptions::default()).await.unwrap();
     assert_eq!(second.command("wait").unwrap().find_sent(&prepared).await.unwrap(), SentState::Sent);
     let mut adopted = second.adopt(&prepared).await.unwrap();
     let ack = adopted.wait(LIMIT, true).await.unwrap();

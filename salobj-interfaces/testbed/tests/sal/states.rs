@@ -155,3 +155,13 @@ async fn set_summary_state_goes_there_and_back() {
     );
     s.bench.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_hook_fails_the_command_only() {
+    let s = setup().await;
+    s.bench.go_to(S::Disabled).await;
+    s.csc.fail_next(Failing::PanicInBegin(T::Enable));
+    assert_eq!(s.bench.command_fails("enable", &[]).await, "Failed: a hook of the CSC panicked");
+    s.bench.command_ok("enable", &[]).await;
+    s.bench.close().await;
+}
