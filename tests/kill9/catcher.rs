@@ -101,8 +101,7 @@ impl Drop for Catcher {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // The test is over, well or badly: nothing may be left running.
-            let _ = child.kill();
-            let _ = child.wait();
+            child.kill().and_then(|()| child.wait()).ok();
         }
     }
 }

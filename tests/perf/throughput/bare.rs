@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use salobj::Env;
 
 use crate::consumer_config;
 
 /// Reads `records` records from the beginning of the topics; messages per second from the assignment to the last record.
-pub(crate) fn run(broker: &str, topics: &[String], records: u64) -> anyhow::Result<f64> {
+pub(crate) fn run(env: &Env, topics: &[String], records: u64) -> anyhow::Result<f64> {
     let group = format!("{}_bare", topics[0]);
-    let consumer: BaseConsumer = consumer_config(broker, &group).create()?;
+    let consumer: BaseConsumer = consumer_config(env, &group).create()?;
     let mut assignment = rdkafka::TopicPartitionList::new();
     for topic in topics {
         assignment.add_partition_offset(topic, 0, rdkafka::Offset::Beginning)?;

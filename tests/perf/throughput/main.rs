@@ -11,14 +11,17 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod bare;
+mod engine;
 mod mix;
 mod produce;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use rdkafka::ClientConfig;
+use salobj::Env;
 
 /// What to measure.
 #[derive(Parser)]
@@ -55,26 +58,38 @@ fn main() -> anyhow::Result<()> {
     println!("produced {} records in {seconds:.1} s under {subname}", counts.values().sum::<u64>());
     print_mix(&counts);
 
+    let vars = [
+        ("LSST_TOPIC_SUBNAME".to_owned(), subname.clone()),
+        ("LSST_KAFKA_BROKER_ADDR".to_owned(), broker.clone()),
+        ("LSST_SCHEMA_REGISTRY_URL".to_owned(), registry.clone()),
+    ];
+    let env = Env::from_vars(vars)?;
     let mut figures = Figures::default();
     for round in 1..=args.rounds {
-        let bare = bare::run(&broker, &mix.topics(), args.records)?;
+        let bare = bare::run(&env, &mix.topics(), args.records)?;
         println!("round {round}: bare consumer {:>9.0} messages/s", bare);
         figures.bare.push(bare);
+        let outcome = runtime.block_on(engine::run(&env, &mix.topics(), args.records))?;
+        println!(
+            "round {round}: with engine   {:>9.0} messages/s, {:.0} evaluations/s of {} rules, {} runs, {} severities, {} syncs",
+            outcome.rate,
+            outcome.evaluation_rate,
+            outcome.rules,
+            outcome.runs,
+            outcome.severities,
+            outcome.syncs
+        );
+        figures.engine.push(outcome);
     }
     runtime.block_on(produce::remove(&broker, &mix.topics()))?;
     figures.report(&args, &counts);
     Ok(())
 }
 
-/// Fetch settings that both consumers share: those of the Catcher's own reader, and nothing committed.
-pub(crate) fn consumer_config(broker: &str, group: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", broker)
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed");
+/// The settings of the Catcher's own consumer, fetch settings too; nothing is committed.
+pub(crate) fn consumer_config(env: &Env, group: &str) -> ClientConfig {
+    let mut config: ClientConfig = env.consumer_properties(group).into_iter().collect();
+    config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
     config
 }
 
@@ -88,14 +103,24 @@ fn print_mix(counts: &BTreeMap<String, u64>) {
 #[derive(Default)]
 struct Figures {
     bare: Vec<f64>,
+    engine: Vec<engine::Outcome>,
 }
 
 impl Figures {
     fn report(&self, args: &Args, counts: &BTreeMap<String, u64>) {
         let bare = median(&self.bare);
-        println!("bare consumer, median of {}: {bare:.0} messages/s", self.bare.len());
+        let engine = median(&self.engine.iter().map(|outcome| outcome.rate).collect::<Vec<_>>());
+        let ratio = engine / bare;
+        println!(
+            "median of {}: bare {bare:.0} messages/s, with engine {engine:.0} messages/s, ratio {ratio:.2}",
+            self.bare.len()
+        );
         if args.json {
-            println!("{}", serde_json::json!({"records": counts, "bare": self.bare, "bare_median": bare}));
+            let medians = serde_json::json!({"bare": bare, "engine": engine, "ratio": ratio});
+            println!(
+                "{}",
+                serde_json::json!({"records": counts, "bare": self.bare, "engine": self.engine, "medians": medians})
+            );
         }
     }
 }

@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use sal_idl::{Field, Library, SalType, Topic, names};
 use salobj::Value;
 
+use crate::rules::COMPONENTS;
+
 /// `(component, SAL name, records in a hundred)`.
 const SHARES: &[(&str, &str, usize)] = &[
     ("ESS", "logevent_heartbeat", 30),
     ("ATCamera", "logevent_endReadout", 15),
-    ("ATCamera", "logevent_summaryState", 15),
+    ("ESS", "logevent_summaryState", 15),
     ("MTCamera", "logevent_endReadout", 10),
     ("ESS", "airFlow", 10),
     ("ESS", "temperature", 10),
@@ -57,19 +59,34 @@ impl Mix {
     }
 }
 
-/// The values of record number `n`: plausible stamps, SAL index 1, and numbers that wander around 8 with an excursion to 20
-/// once in 5000 records, so that limits are crossed rarely, as in life.
+/// SAL index of record number `n`: events that every component has come from many, the rest from one.
+pub(crate) fn sal_index(topic: &Topic, n: u64) -> i32 {
+    let many = matches!(topic.sal_name.as_str(), "logevent_heartbeat" | "logevent_summaryState");
+    if many { i32::try_from(n % COMPONENTS + 1).expect("components are few") } else { 1 }
+}
+
+/// The values of record number `n`: plausible stamps, and numbers that wander around 8 with an excursion to 20 for a hundred
+/// records in fifty thousand, so that limits are crossed rarely, as in life.
 pub(crate) fn values(topic: &Topic, n: u64, now_tai_s: f64) -> Vec<Value> {
-    let wander = 8.0 + (n % 97) as f64 / 97.0 + if n % 5000 == 4999 { 12.0 } else { 0.0 };
-    topic.fields.iter().map(|field| value(field, n, now_tai_s, wander)).collect()
+    let excursion = (n / 100) % 500 == 7;
+    let wander = 8.0 + (n % 97) as f64 / 97.0 + if excursion { 12.0 } else { 0.0 };
+    let special = |field: &Field| match field.name.as_str() {
+        "salIndex" => Some(Value::Int(sal_index(topic, n).into())),
+        "summaryState" => Some(Value::Int(if excursion { 3 } else { 2 })),
+        _ => None,
+    };
+    topic
+        .fields
+        .iter()
+        .map(|field| special(field).unwrap_or_else(|| value(field, n, now_tai_s, wander)))
+        .collect()
 }
 
 fn value(field: &Field, n: u64, now_tai_s: f64, wander: f64) -> Value {
     let count = field.count;
     match (field.name.as_str(), field.sal_type) {
-        ("salIndex", _) => Value::Int(1),
         ("private_seqNum", _) => Value::Int((n % 2_000_000_000) as i64 + 1),
-        ("private_identity", _) => Value::Text(format!("{}:1", "bench").into()),
+        ("private_identity", _) => Value::Text("bench".into()),
         ("private_origin", _) => Value::Int(4711),
         (name, SalType::Double) if name.starts_with("private_") || name.starts_with("timestamp") => {
             Value::Double(now_tai_s)

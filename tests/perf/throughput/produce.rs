@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use sal_idl::names;
 use salobj::wire::Encoder;
 
-use crate::mix::{Mix, values};
+use crate::mix::{Mix, sal_index, values};
 
 /// TAI - UTC, seconds.
 const LEAP_SECONDS: f64 = 37.0;
@@ -42,7 +42,7 @@ pub(crate) async fn produce(
         let (part, (id, encoder)) = (&mix.parts[index], &encoders[index]);
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() + LEAP_SECONDS;
         let value = encoder.encode(*id, &values(&part.topic, n, now))?;
-        let key = names::key(&part.topic.component, Some(1), &part.topic.sal_name);
+        let key = names::key(&part.topic.component, Some(sal_index(&part.topic, n)), &part.topic.sal_name);
         send(&producer, &part.name, &key, &value)?;
         *counts.entry(part.name.clone()).or_default() += 1;
     }
