@@ -19,7 +19,7 @@ const ANSWERED: &str = "answered";
 /// The query as Flux.
 ///
 /// `salIndex` is a field, not a tag: it cannot be selected in the store, so its column is fetched too and rows are
-/// selected by the reader ([`Answer`]). No pivot: it makes nulls, which the `influxdb2` crate cannot read. The time comes
+/// selected by the reader (`Answer`). No pivot: it makes nulls, which the `influxdb2` crate cannot read. The time comes
 /// as an integer, so that it needs no date library. One row more than wanted is asked for, to see whether there are more;
 /// `stop` is exclusive.
 pub fn text(query: &SeriesQuery, bucket: &str) -> String {

@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::spool::{Batch, Recovered, Spool};
 use super::{Efd, EfdError, ErrorClass, Point, SpoolError, SpoolLimits};
 
-/// Points in one request to the EFD.
+/// Points in one request to the EFD, and bytes that they may fill on disk: InfluxDB 1 takes 25 MB, and closes the
+/// connection on more without saying why.
 const BATCH: usize = 500;
+const BATCH_BYTES: u64 = 4 << 20;
 /// Bad points are put aside up to so many bytes, then only counted.
 const MAX_REJECTED_BYTES: u64 = 16 << 20;
 
@@ -110,7 +112,7 @@ impl Outbox {
     pub async fn run(&self, efd: Arc<dyn Efd>, stop: CancellationToken) -> Result<(), SpoolError> {
         let mut delay = self.options.first_delay;
         loop {
-            let batch = self.with_spool(|spool| spool.peek(BATCH)).await?;
+            let batch = self.with_spool(|spool| spool.peek(BATCH, BATCH_BYTES)).await?;
             let wait = if batch.points.is_empty() && batch.damaged == 0 {
                 None
             } else {

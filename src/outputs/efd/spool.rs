@@ -139,7 +139,7 @@ impl Spool {
         // Without a readable mark everything goes out again, which is harmless.
         let sent = read_mark(dir).filter(|mark| *mark >= start && mark.segment <= newest).unwrap_or(start);
         let mut spool = Spool { dir: dir.to_owned(), limits, segments, file, sent, pending: 0, _lock: lock };
-        let waiting = spool.read(usize::MAX, false)?;
+        let waiting = spool.read(None)?;
         recovered.pending = waiting.0;
         recovered.damaged = waiting.1.damaged;
         spool.pending = waiting.0;
@@ -179,9 +179,9 @@ impl Spool {
         Ok(())
     }
 
-    /// The next points, at most `max_points`, without taking them.
-    pub fn peek(&self, max_points: usize) -> Result<Batch, SpoolError> {
-        Ok(self.read(max_points, true)?.1)
+    /// The next points without taking them: at most `max_points`, and no more once they fill `max_bytes` on disk.
+    pub fn peek(&self, max_points: usize, max_bytes: u64) -> Result<Batch, SpoolError> {
+        Ok(self.read(Some((max_points as u64, max_bytes)))?.1)
     }
 
     /// The points of that batch went out.
@@ -219,10 +219,10 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads on from `sent`; gives the number of good points and, if `keep`, the points themselves.
-    fn read(&self, max_points: usize, keep: bool) -> Result<(u64, Batch), SpoolError> {
+    /// Reads on from `sent` and counts the good points; with a bound (points, bytes) it keeps them.
+    fn read(&self, bound: Option<(u64, u64)>) -> Result<(u64, Batch), SpoolError> {
         let mut batch = Batch { end: self.sent, ..Batch::default() };
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         for &(segment, length) in self.segments.iter().filter(|segment| segment.0 >= self.sent.segment) {
             let from = if segment == self.sent.segment { self.sent.byte } else { 0 };
             let path = path_of(&self.dir, segment);
@@ -233,15 +233,19 @@ impl Spool {
                 let mut byte = from;
                 let mut line = Vec::new();
                 while byte < length {
-                    if count as usize == max_points {
+                    if bound.is_some_and(|(most, most_bytes)| count >= most || bytes >= most_bytes) {
                         return Ok(false);
                     }
                     line.clear();
-                    byte += reader.read_until(b'\n', &mut line)? as u64;
+                    let length = reader.read_until(b'\n', &mut line)? as u64;
+                    if length == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    (byte, bytes) = (byte + length, bytes + length);
                     match parse(&line) {
                         Some(point) => {
                             count += 1;
-                            batch.points.extend(keep.then_some(point));
+                            batch.points.extend(bound.is_some().then_some(point));
                         }
                         None => batch.damaged += 1,
                     }

@@ -239,3 +239,62 @@ fn a_sine_of_known_amplitude_in_each_unit() {
         assert_eq!(keys, ["rms", "rms_by_axis", "ptp_by_axis", "n", "gaps"]);
     }
 }
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples() -> impl Strategy<Value = Vec<(f64, f64)>> {
+        proptest::collection::vec((0.0..1800.0f64, -50.0..50.0f64), 5..60)
+            .prop_filter("they span time", |v| v.iter().any(|s| (s.0 - v[0].0).abs() > 1.0))
+    }
+
+    fn fitted(samples: &[(f64, f64)]) -> Json {
+        let (times, values) = samples.iter().map(|(t, v)| (START + t, *v)).unzip();
+        let set = set(vec![Series::new("x", "m", times, values)], START, START + 1800.0);
+        trend(&set, &TrendParams { direction: Direction::Above, ..TrendParams::ahead(0.0) }).unwrap().result
+    }
+
+    const START: f64 = 1_795_218_000.0;
+
+    proptest! {
+        /// A line added to the samples is added to the fit, and nothing else changes; the order does not matter.
+        #[test]
+        fn trend_follows_an_added_line(samples in samples(), offset in -100.0..100.0f64, slope in -0.1..0.1f64) {
+            let before = fitted(&samples);
+            let mut moved: Vec<(f64, f64)> =
+                samples.iter().map(|(t, v)| (*t, v + offset + slope * (t - 1800.0))).collect();
+            moved.reverse();
+            let after = fitted(&moved);
+            let get = |result: &Json, key: &str| result[key].as_f64().unwrap();
+            prop_assert!((get(&after, "slope") - get(&before, "slope") - slope).abs() < 1e-6);
+            prop_assert!((get(&after, "predicted") - get(&before, "predicted") - offset).abs() < 1e-3);
+            prop_assert!((get(&after, "residual_rms") - get(&before, "residual_rms")).abs() < 1e-3);
+            prop_assert!(get(&before, "low") <= get(&before, "predicted"));
+            prop_assert!(get(&before, "predicted") <= get(&before, "high"));
+        }
+
+        /// What the polynomial can follow is no jitter.
+        #[test]
+        fn jitter_does_not_see_smooth_motion(shake in samples(), rate in -0.1..0.1f64, bend in -1e-5..1e-5f64) {
+            let rms = |rate: f64, bend: f64| {
+                let value = |(t, v): &(f64, f64)| (START + t, v / 3600.0 + 60.0 + rate * t + bend * t * t);
+                let (times, values) = shake.iter().map(value).unzip();
+                let set = set(vec![Series::new(EL, "deg", times, values)], START, START + 1800.0);
+                jitter(&set, &JitterParams::default()).map(|a| a.result["rms"].as_f64().unwrap())
+            };
+            if let (Ok(still), Ok(moving)) = (rms(0.0, 0.0), rms(rate, bend)) {
+                // A stamp of today is exact to 0.24 µs: at 0.1 deg/s that is 9e-5 arcsec.
+                prop_assert!((still - moving).abs() < 1e-3, "{still} {moving}");
+            }
+        }
+
+        #[test]
+        fn median_is_that_of_the_sorted(mut values in proptest::collection::vec(-1e9..1e9f64, 1..50)) {
+            let median = stats::median(&mut values.clone());
+            values.sort_by(f64::total_cmp);
+            let n = values.len();
+            prop_assert_eq!(median, (values[(n - 1) / 2] + values[n / 2]) / 2.0);
+        }
+    }
+}
