@@ -15,11 +15,14 @@ pub(super) struct Args {
 enum Which {
     /// Of the CSC's configuration.
     Config,
+    /// Of rule files.
+    Rules,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.which {
         Which::Config => crate::config::schema_yaml(),
+        Which::Rules => crate::rules::schema_yaml(),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

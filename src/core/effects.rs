@@ -178,7 +178,7 @@ impl Core {
             self.rule_of_run.remove(run_id);
             return;
         }
-        let value = f64::NAN;
+        let value = rule.as_ref().and_then(|rule| rule.judged_value(&run.context)).unwrap_or(f64::NAN);
         out.push(Output::Publish(Event::Result(ResultEvent {
             task_id: run_id.to_owned(),
             rule_name: run.header.rule.clone(),

@@ -73,7 +73,8 @@ impl Stage {
             (Some(broker), Some(registry)) => real_bus(broker, registry, &clock)?,
             _ => {
                 let testbed = Testbed::start_with(clock.clone()).await?;
-                let bus = (testbed.transport() as Arc<dyn Transport>, testbed.env().clone());
+                let env = Env { site: Some("demo".to_owned()), ..testbed.env().clone() };
+                let bus = (testbed.transport() as Arc<dyn Transport>, env);
                 embedded._testbed = Some(testbed);
                 bus
             }
