@@ -13,14 +13,17 @@
 //! * [`decode`]: records to samples; what cannot be decoded is counted and logged, never fatal
 //! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
+//! * [`recent`]: the last minutes of what analyses ask for, in memory
 
 pub mod decode;
 mod fetch;
 pub mod reader;
+pub mod recent;
 pub mod schemas;
 pub mod subscriptions;
 mod topic;
 
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
+pub use recent::{Recent, SeriesNeed};
 pub use schemas::LibrarySchemas;

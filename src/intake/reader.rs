@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::Decoder;
 use super::fetch::Fetches;
+use super::recent::{Recent, SeriesNeed, lock};
 use super::subscriptions;
-use super::topic::Topic;
-use crate::rules::{Sample, Subscriptions, TopicId};
+use super::topic::{Before, Stood, Topic};
+use crate::rules::{Sample, Subscriptions, TopicId, TopicNeed};
 use crate::telemetry::Meter;
 
 /// Records taken from the bus at a time.
@@ -45,6 +46,8 @@ pub struct Intake {
     fetches: Fetches,
     /// Topics of which records wait for a schema.
     holding: BTreeSet<usize>,
+    series: Vec<SeriesNeed>,
+    recent: Arc<Recent>,
 }
 
 impl Intake {
@@ -59,6 +62,8 @@ impl Intake {
         Self {
             fetches: Fetches::new(Arc::clone(&transport)),
             holding: BTreeSet::new(),
+            series: Vec::new(),
+            recent: Arc::new(Recent::new()),
             transport,
             clock,
             subname,
@@ -71,6 +76,16 @@ impl Intake {
         }
     }
 
+    /// What analyses find in memory.
+    pub fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
+    }
+
+    /// Says what analyses will ask for; it is read and kept from the next [`Intake::subscribe`] on.
+    pub fn keep(&mut self, series: Vec<SeriesNeed>) {
+        self.series = series;
+    }
+
     /// Reads these topics from now on. Topics that were read before go on where they stand; new ones begin at `noted`,
     /// or at their end, with as much of the past before it as the rules need.
     ///
@@ -81,22 +96,49 @@ impl Intake {
         wanted: &Subscriptions,
         noted: &Positions,
     ) -> Result<(), TransportError> {
-        let here = self.positions();
         let at = if noted.next.is_empty() { self.clock.now() } else { noted.at };
-        let mut topics = Vec::new();
+        let mut needs: Vec<(TopicNeed, Option<TopicId>)> = Vec::new();
+        for (id, need) in (0..).zip(&wanted.topics) {
+            needs.push((need.clone(), Some(TopicId(id))));
+        }
+        for series in &self.series {
+            match needs.iter_mut().find(|(need, _)| is_of(series, need)) {
+                Some((need, _)) => need.history.span = need.history.span.max(series.span),
+                None => needs.push((subscriptions::only_series(series), None)),
+            }
+        }
         let mut starts = Vec::new();
-        for need in &wanted.topics {
+        let mut kept_needs = Vec::new();
+        let mut topics = Vec::new();
+        for (need, id) in &needs {
             let name = subscriptions::topic_name(&self.subname, need);
-            let standing = here.next.get(&name).filter(|p| !p.is_empty());
-            let earlier = noted.next.get(&name);
-            let start = match standing {
-                Some(positions) => StartAt::Positions(positions.clone()),
-                None => subscriptions::start(need, earlier, at),
+            let old = self.by_name.get(name.as_str()).map(|i| &self.topics[*i]);
+            let reads_on = old.is_some_and(Topic::is_assigned);
+            let journaled =
+                noted.next.get(&name).map(|n| n.iter().map(|(p, at)| (*p, Stood::at(*at))).collect());
+            let before: Before = old.and_then(Topic::stand).or(journaled);
+            let next: Option<BTreeMap<i32, i64>> =
+                before.as_ref().map(|b| b.iter().map(|(p, stood)| (*p, stood.next)).collect());
+            let start = match &next {
+                Some(next) if reads_on => StartAt::Positions(next.clone()),
+                next => subscriptions::start(need, next.as_ref(), at),
             };
-            let noted = standing.or(earlier).cloned();
-            let decoder = Decoder::new(subscriptions::wants(need));
-            topics.push(Topic::new(name.as_str().into(), decoder, need.indices.clone(), noted));
+            let series = self.series.iter().find(|series| is_of(series, need));
+            let fields: Vec<String> = series.iter().flat_map(|s| s.fields.iter().cloned()).collect();
+            let (wants, places) = subscriptions::cells(need, &fields);
+            let mut topic = Topic::new(name.as_str().into(), Decoder::new(wants), before);
+            topic.for_rules = id.map(|id| (id, need.fields.len()));
+            topic.indices = need.indices.clone();
+            if let Some(series) = series {
+                let from = start.time().map(|ms| Tai::from_utc_ms(ms) + subscriptions::MARGIN);
+                kept_needs.push((series.clone(), from, reads_on, topics.len(), places));
+            }
+            topics.push(topic);
             starts.push((name, start));
+        }
+        let stores: Vec<_> = kept_needs.iter().map(|(n, from, on, ..)| (n.clone(), *from, *on)).collect();
+        for (store, (.., topic, places)) in self.recent.replace(&stores).into_iter().zip(kept_needs) {
+            topics[topic].kept = Some((store, places));
         }
         if let Some(mut old) = self.reader.take() {
             old.close().await;
@@ -153,9 +195,9 @@ impl Intake {
                         self.give(topic, &record, &mut take);
                     }
                 }
-                ReadEvent::Assigned { topic, partition, high, start, .. } => {
+                ReadEvent::Assigned { topic, partition, low, high, start } => {
                     if let Some(topic) = self.topic(&topic) {
-                        topic.assigned(partition, high, start);
+                        topic.assigned(partition, low, high, start);
                     }
                 }
                 ReadEvent::CaughtUp { topic, partition } => {
@@ -167,6 +209,7 @@ impl Intake {
             }
         }
         self.events = events;
+        self.recent.notify();
     }
 
     /// Gives the held records whose schema has come.
@@ -207,17 +250,22 @@ impl Intake {
         let decoded = topic.decoder.decode(record);
         match decoded {
             Ok(Some(decoded)) => {
+                if let Some((kept, places)) = &topic.kept {
+                    let cells = places.iter().map(|place| decoded.cells[*place].clone()).collect();
+                    lock(kept).push(record.partition, decoded.sal_index, decoded.sent, cells);
+                }
+                let Some((id, count)) = topic.for_rules else { return };
                 if topic.indices.as_ref().is_some_and(|wanted| !wanted.contains(&decoded.sal_index)) {
                     return;
                 }
                 let sample = Sample {
-                    topic: TopicId(u32::try_from(index).expect("topics are few")),
+                    topic: id,
                     sal_index: decoded.sal_index,
                     sent: decoded.sent,
                     received,
                     partition: record.partition,
                     offset: record.offset,
-                    cells: decoded.cells,
+                    cells: &decoded.cells[..count],
                 };
                 Meter::add(&self.meter.samples, 1);
                 if live {
@@ -269,6 +317,10 @@ async fn until(time: Option<tokio::time::Instant>) {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
+}
+
+fn is_of(series: &SeriesNeed, need: &TopicNeed) -> bool {
+    series.component == need.component && series.sal_name == need.sal_name
 }
 
 /// Takes what the reader has, waiting for it; pends without a reader.

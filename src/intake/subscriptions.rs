@@ -7,7 +7,8 @@ use salobj::transport::StartAt;
 use salobj::wire::{Select, Want};
 use salobj::{Tai, Value};
 
-use crate::rules::{Part, TopicNeed};
+use super::recent::SeriesNeed;
+use crate::rules::{History, Part, TopicNeed};
 
 /// Records looked back for the newest sample of each index of an event, as salobj's `LSST_MAX_HISTORY_READ`.
 const EVENT_HISTORY: u64 = 500;
@@ -19,7 +20,7 @@ const WINDOWED_EVENT_HISTORY: u64 = 5000;
 const TELEMETRY_HISTORY: u64 = 50;
 
 /// Windows begin a little earlier than needed: stamps and broker time differ.
-const MARGIN: Duration = Duration::from_secs(5);
+pub(super) const MARGIN: Duration = Duration::from_secs(5);
 
 /// Wants that every plan begins with: `salIndex`, `private_sndStamp`.
 pub(super) const HEAD: usize = 2;
@@ -29,8 +30,33 @@ pub(super) fn topic_name(subname: &str, need: &TopicNeed) -> String {
     sal_idl::names::kafka_topic(subname, &need.component, &need.sal_name)
 }
 
-/// The cells to decode: index and stamp first, then those that the rules need.
-pub(super) fn wants(need: &TopicNeed) -> Vec<Want> {
+/// A need of the analyses alone, as one of the rules: no cells, the history that they want.
+pub(super) fn only_series(series: &SeriesNeed) -> TopicNeed {
+    TopicNeed {
+        component: series.component.clone(),
+        sal_name: series.sal_name.clone(),
+        indices: None,
+        fields: Vec::new(),
+        history: History { span: series.span, count: 0 },
+    }
+}
+
+/// The cells to decode: index and stamp first, then those that the rules need, then fields of the analyses that are not
+/// among them. The second answer has the place of each of the latter among the cells after the head.
+pub(super) fn cells(need: &TopicNeed, series: &[String]) -> (Vec<Want>, Vec<usize>) {
+    let mut wants = wants(need);
+    let place = |field: &String| {
+        let same = |want: &Want| want.path == *field && want.select == Select::All;
+        wants.iter().skip(HEAD).position(same).unwrap_or_else(|| {
+            wants.push(Want::field(field));
+            wants.len() - 1 - HEAD
+        })
+    };
+    let places = series.iter().map(place).collect();
+    (wants, places)
+}
+
+fn wants(need: &TopicNeed) -> Vec<Want> {
     let mut wants = vec![
         Want { default: Value::Int(0), ..Want::field("salIndex") },
         Want { default: Value::Double(0.0), ..Want::field("private_sndStamp") },
@@ -75,7 +101,7 @@ pub(super) fn start(need: &TopicNeed, noted: Option<&BTreeMap<i32, i64>>, at: Ta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{FieldNeed, History};
+    use crate::rules::FieldNeed;
 
     fn need(sal_name: &str, span_s: u64) -> TopicNeed {
         TopicNeed {
@@ -105,10 +131,11 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_is_wanted() {
-        let wants = wants(&need("airFlow", 0));
+        let (wants, places) = cells(&need("airFlow", 0), &["speed".to_owned(), "direction".to_owned()]);
+        assert_eq!(places, [1, 2], "the rule has an element, the analysis the whole field");
         assert_eq!(
             wants.iter().map(|w| w.path.as_str()).collect::<Vec<_>>(),
-            ["salIndex", "private_sndStamp", "speed"]
+            ["salIndex", "private_sndStamp", "speed", "speed", "direction"]
         );
         assert_eq!(wants[HEAD].select, Select::Element(3));
     }

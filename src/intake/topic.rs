@@ -1,24 +1,48 @@
 //! One topic that is read: its decoder, where its partitions stand, and the records that wait for their schema.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use salobj::transport::Record;
 
 use super::decode::Decoder;
+use super::recent::{Kept, lock};
+use crate::rules::TopicId;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) decoder: Decoder,
-    /// The instances wanted; `None` is all of them.
+    /// What the rules take of it: its id and its cells; `None` for a topic that only analyses read.
+    pub(super) for_rules: Option<(TopicId, usize)>,
+    /// The instances that the rules want; `None` is all of them.
     pub(super) indices: Option<Vec<i64>>,
+    /// Where analyses find it, and which cells go there.
+    pub(super) kept: Option<(Arc<Mutex<Kept>>, Vec<usize>)>,
     /// Records that wait for their schema, oldest first; while there are any, later ones wait behind them.
     pub(super) held: VecDeque<Record>,
     partitions: BTreeMap<i32, Partition>,
-    /// Where an earlier reader, or an earlier process, stood.
-    noted: Option<BTreeMap<i32, i64>>,
+    before: Before,
+}
+
+/// Where an earlier reader, or an earlier process, stood in each partition; `None`: there was none.
+pub(super) type Before = Option<BTreeMap<i32, Stood>>;
+
+/// Where somebody stood in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stood {
+    /// Next offset to give to the core.
+    pub(super) next: i64,
+    /// Records below are history.
+    pub(super) live_from: i64,
+}
+
+impl Stood {
+    /// What the journal has of a position: all before it is history.
+    pub(super) fn at(next: i64) -> Stood {
+        Stood { next, live_from: next }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,20 +55,31 @@ struct Partition {
 }
 
 impl Topic {
-    pub(super) fn new(
-        name: Arc<str>,
-        decoder: Decoder,
-        indices: Option<Vec<i64>>,
-        noted: Option<BTreeMap<i32, i64>>,
-    ) -> Self {
-        Self { name, decoder, indices, held: VecDeque::new(), partitions: BTreeMap::new(), noted }
+    pub(super) fn new(name: Arc<str>, decoder: Decoder, before: Before) -> Self {
+        Self {
+            name,
+            decoder,
+            for_rules: None,
+            indices: None,
+            kept: None,
+            held: VecDeque::new(),
+            partitions: BTreeMap::new(),
+            before,
+        }
     }
 
     /// A partition is ours, is read from `start`, and ends at `high`. A second time (a rebalance) changes nothing.
-    pub(super) fn assigned(&mut self, partition: i32, high: i64, start: i64) {
+    pub(super) fn assigned(&mut self, partition: i32, low: i64, high: i64, start: i64) {
+        if let Some((kept, _)) = &self.kept
+            && start == low
+            && low > 0
+        {
+            // Older records have expired: they may have been younger than the time from which is read.
+            lock(kept).expired();
+        }
         // A noted position beyond the end belongs to a topic that was made anew: all of it is new. So is all of a
         // partition that the others had no position of yet.
-        let live_from = match self.noted.as_ref().map(|n| n.get(&partition).copied()) {
+        let live_from = match self.before.as_ref().map(|b| b.get(&partition).map(|stood| stood.live_from)) {
             Some(Some(offset)) if offset <= high => offset,
             Some(_) => start,
             None => high,
@@ -73,12 +108,27 @@ impl Topic {
         self.held.is_empty() && !self.partitions.is_empty() && self.partitions.values().all(|p| p.caught_up)
     }
 
+    /// Where it stands, for a reader that goes on; that of before where nothing is assigned yet.
+    pub(super) fn stand(&self) -> Before {
+        if self.partitions.is_empty() {
+            return self.before.clone();
+        }
+        let mut all = self.before.clone().unwrap_or_default();
+        let here = |p: &Partition| Stood { next: p.next, live_from: p.live_from };
+        all.extend(self.partitions.iter().map(|(n, p)| (*n, here(p))));
+        Some(all)
+    }
+
+    /// True once it is being read.
+    pub(super) fn is_assigned(&self) -> bool {
+        !self.partitions.is_empty()
+    }
+
     /// Next offset of each partition. A partition of which only history has been read so far stands where its history
     /// ends; one that is not assigned yet where it was noted.
     pub(super) fn positions(&self) -> BTreeMap<i32, i64> {
-        let mut all = self.noted.clone().unwrap_or_default();
-        all.extend(self.partitions.iter().map(|(n, p)| (*n, p.next.max(p.live_from))));
-        all
+        let stand = self.stand().unwrap_or_default();
+        stand.into_iter().map(|(n, stood)| (n, stood.next.max(stood.live_from))).collect()
     }
 
     /// Next offset to read of each partition that is assigned, for the lag.

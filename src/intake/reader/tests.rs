@@ -7,7 +7,8 @@ use salobj::transport::{Writer, WriterKind};
 use salobj::wire::Encoder;
 
 use super::*;
-use crate::rules::{FieldNeed, History, Part, TopicNeed};
+use crate::rules::{FieldNeed, History, Part};
+use crate::tasks::series::{RecentSamples, SeriesRequest};
 
 const SUBNAME: &str = "test";
 
@@ -270,4 +271,90 @@ async fn the_lag_is_what_has_not_been_given() {
     }
     assert_eq!(bench.meter.lag.load(Ordering::Relaxed), 3);
     assert_eq!(drain(&mut intake).await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_analyses_ask_for_is_kept_also_of_topics_that_no_rule_reads() {
+    let bench = Bench::new().await;
+    let id = bench.register().await;
+    for speed in 0..10 {
+        bench.write(id, 301, f64::from(speed)).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    let fields = ["speed".to_owned(), "direction".to_owned()].into();
+    let need = SeriesNeed {
+        component: "ESS".into(),
+        sal_name: "airFlow".into(),
+        fields,
+        span: Duration::from_secs(200),
+    };
+    let series = serde_json::json!({"topic": "ESS:301.tel_airFlow", "fields": ["speed", "direction"], "range": "150s"});
+    let schemas = Schemas(bench.air_flow.clone());
+    let recent = |intake: &Intake| {
+        let request = SeriesRequest::read(&series, &schemas, bench.clock.now()).unwrap();
+        let found = intake.recent().recent(&request)?;
+        assert!(found.since.0 <= request.from.0, "{found:?}");
+        Some(found.rows.len())
+    };
+
+    let mut intake = bench.intake();
+    intake.keep(vec![need]);
+    intake.subscribe(&Subscriptions::default(), &Positions::default()).await.unwrap();
+    assert!(drain(&mut intake).await.is_empty(), "no rule reads it");
+    assert_eq!(recent(&intake), Some(3));
+
+    // A rule that reads the topic, added later, leaves what is kept.
+    intake.subscribe(&wanted(Some(vec![302]), 0), &Positions::default()).await.unwrap();
+    bench.write(id, 301, 10.0).await;
+    bench.write(id, 302, 11.0).await;
+    assert_eq!(drain(&mut intake).await, ["live 302 11"]);
+    assert_eq!(recent(&intake), Some(4));
+    intake.keep(Vec::new());
+    intake.subscribe(&wanted(None, 0), &Positions::default()).await.unwrap();
+    assert_eq!(recent(&intake), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_in_the_middle_of_history_goes_on_in_it() {
+    let bench = Bench::new().await;
+    let id = bench.register().await;
+    for speed in 0..5 {
+        bench.write(id, 301, f64::from(speed)).await;
+    }
+    let mut intake = bench.intake();
+    intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap();
+    intake.wait().await;
+    intake.events.truncate(3);
+    let mut seen = Vec::new();
+    // The assignment and the schema's question; then two records.
+    intake.drain(|_, _| panic!("the schema is not there yet")).await;
+    assert_eq!(intake.positions().next[&bench.topic()][&0], 5, "its history is not to be taken for new");
+    intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap();
+    bench.write(id, 301, 5.0).await;
+    seen.append(&mut drain(&mut intake).await);
+    assert_eq!(
+        seen,
+        ["history 301 0", "history 301 1", "history 301 2", "history 301 3", "history 301 4", "live 301 5"]
+    );
+}
+
+/// The one topic of the tests, for requests of series.
+struct Schemas(Arc<SalTopic>);
+
+impl crate::rules::SchemaSource for Schemas {
+    fn topic(&self, _: &str, _: &str) -> Result<Arc<crate::rules::TopicSchema>, crate::rules::SchemaError> {
+        Ok(Arc::new(crate::rules::TopicSchema::of(&self.0, true)))
+    }
+
+    fn enumerations(&self, _: &str) -> Vec<sal_idl::Enumeration> {
+        Vec::new()
+    }
+
+    fn components(&self) -> Vec<String> {
+        vec!["ESS".to_owned()]
+    }
+
+    fn topics(&self, _: &str) -> Vec<String> {
+        vec![self.0.sal_name.clone()]
+    }
 }

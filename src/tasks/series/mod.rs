@@ -27,8 +27,8 @@ mod rows;
 pub(crate) mod tests;
 
 pub use kafka::KafkaSeries;
-pub(crate) use request::duration;
 pub use request::{SeriesColumn, SeriesRequest};
+pub(crate) use request::{duration, split_topic};
 pub use rows::{MAX_ROWS, SeriesRow};
 
 /// Why there is no series.

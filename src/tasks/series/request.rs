@@ -129,7 +129,7 @@ impl SeriesRequest {
 const KEYS: [&str; 8] = ["topic", "field", "fields", "packed", "range", "from", "to", "wait"];
 
 /// `ESS:301.tel_airFlow` as component, instance and SAL name.
-fn split_topic(topic: &str) -> Result<(String, Option<i64>, String), String> {
+pub(crate) fn split_topic(topic: &str) -> Result<(String, Option<i64>, String), String> {
     let shape = || format!("{topic:?} is not of the form Component[:index].tel_x or .evt_x");
     let (component, attr) = topic.split_once('.').ok_or_else(shape)?;
     let (component, index) = match component.split_once(':') {
