@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::reporter::ReportJob;
 use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
-use crate::intake::{Intake, Positions};
+use crate::intake::{Intake, Positions, SeriesNeed};
 use crate::journal::{Journal, Record};
 use crate::rules::Rule;
 use crate::tasks::call::StepReport;
@@ -354,6 +354,8 @@ impl CoreLoop {
             Output::Abort { id, stop } => self.order(Order::Abort { id, stop }).await?,
             Output::WriteReport { run_id } => self.write_report(&run_id),
             Output::Resubscribe => {
+                let rules = self.core.rules().active();
+                self.intake.keep(SeriesNeed::of_rules(rules.iter().map(Arc::as_ref)));
                 let noted = std::mem::take(&mut self.noted);
                 while let Err(error) = self.intake.subscribe(self.core.subscriptions(), &noted).await {
                     tracing::warn!(error = %error, "cannot subscribe: {error}; trying again");

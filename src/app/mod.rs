@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
-use crate::intake::{Intake, LibrarySchemas, Positions};
+use crate::intake::{Intake, LibrarySchemas, Positions, Recent};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;
@@ -130,7 +130,16 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (requests_in, requests) = mpsc::channel(REQUEST_QUEUE);
     let core_handle = CoreHandle::new(requests_in);
     let (reports_in, step_reports) = mpsc::channel(crate::tasks::driver::ORDER_QUEUE);
-    let backends = backends(domain, &library, &schemas, &site, options.csc.simulation_mode)?;
+    let group = format!("{}-intake-{}", component.name, domain.origin());
+    let group = format!("{group}-{}", options.csc.index);
+    let intake = Intake::new(
+        Arc::clone(domain.transport()),
+        clock.clone(),
+        domain.env().topic_subname.clone(),
+        group,
+        Arc::clone(&meter),
+    );
+    let backends = backends(domain, &library, &schemas, &site, intake.recent(), options.csc.simulation_mode)?;
     let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
     parts.add("task driver", async {
         driver_task.run().await;
@@ -147,15 +156,6 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     parts.add("reporter", reporter.run());
 
     let (core, first) = recover(&recovered.entries, schemas.as_ref(), &clock);
-    let group = format!("{}-intake-{}", component.name, domain.origin());
-    let group = format!("{group}-{}", options.csc.index);
-    let intake = Intake::new(
-        Arc::clone(domain.transport()),
-        clock.clone(),
-        domain.env().topic_subname.clone(),
-        group,
-        Arc::clone(&meter),
-    );
     let core_loop = CoreLoop {
         core,
         journal: Some(Box::new(journal) as Box<dyn Journal>),
@@ -263,12 +263,13 @@ fn backends(
     library: &Library,
     schemas: &Arc<dyn SchemaSource>,
     site: &Arc<Site>,
+    recent: Arc<Recent>,
     simulation_mode: i64,
 ) -> Result<Vec<Arc<dyn Backend>>, StartError> {
     let clock = domain.clock().clone();
     let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
     let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(site)));
-    let series = SeriesReader::new(clock.clone(), None, Some(kafka), Some(efd));
+    let series = SeriesReader::new(clock.clone(), Some(recent), Some(kafka), Some(efd));
     let ocps: Arc<dyn Backend> = if simulation_mode == 0 {
         let component = library.component("OCPS").map_err(|e| StartError::Local(e.to_string()))?;
         let site = Arc::clone(site);

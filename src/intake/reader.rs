@@ -42,6 +42,8 @@ pub struct Intake {
     topics: Vec<Topic>,
     by_name: HashMap<Arc<str>, usize>,
     reader: Option<Box<dyn Reader>>,
+    /// Readers that there have been.
+    readers: u64,
     events: Vec<ReadEvent>,
     fetches: Fetches,
     /// Topics of which records wait for a schema.
@@ -51,7 +53,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// A reader of nothing yet. `group` is the name of its consumer group.
+    /// A reader of nothing yet. The names of its consumer groups begin with `group`.
     pub fn new(
         transport: Arc<dyn Transport>,
         clock: Clock,
@@ -72,6 +74,7 @@ impl Intake {
             topics: Vec::new(),
             by_name: HashMap::new(),
             reader: None,
+            readers: 0,
             events: Vec::new(),
         }
     }
@@ -136,24 +139,27 @@ impl Intake {
             topics.push(topic);
             starts.push((name, start));
         }
-        let stores: Vec<_> = kept_needs.iter().map(|(n, from, on, ..)| (n.clone(), *from, *on)).collect();
-        for (store, (.., topic, places)) in self.recent.replace(&stores).into_iter().zip(kept_needs) {
-            topics[topic].kept = Some((store, places));
-        }
-        if let Some(mut old) = self.reader.take() {
-            old.close().await;
-        }
-        self.topics = topics;
-        self.holding.clear();
-        self.by_name = self.topics.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        self.events.clear();
+        // Nothing is changed before the bus has agreed: a failed attempt can be made again.
+        let mut reader = None;
         if !starts.is_empty() {
             let specs = starts
                 .iter()
                 .map(|(name, _)| TopicSpec { name: name.clone(), compacted: name.contains(".logevent_") });
             self.transport.create_topics(&specs.collect::<Vec<_>>()).await?;
-            self.reader = Some(self.transport.reader(&self.group, &starts).await?);
+            // A group of its own: the old reader leaves its group in the background, and nobody waits for that.
+            self.readers += 1;
+            let group = format!("{}-{}", self.group, self.readers);
+            reader = Some(self.transport.reader(&group, &starts).await?);
         }
+        let stores: Vec<_> = kept_needs.iter().map(|(n, from, on, ..)| (n.clone(), *from, *on)).collect();
+        for (store, (.., topic, places)) in self.recent.replace(&stores).into_iter().zip(kept_needs) {
+            topics[topic].kept = Some((store, places));
+        }
+        self.reader = reader;
+        self.topics = topics;
+        self.holding.clear();
+        self.by_name = self.topics.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+        self.events.clear();
         Ok(())
     }
 

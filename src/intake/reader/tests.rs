@@ -358,3 +358,25 @@ impl crate::rules::SchemaSource for Schemas {
         vec![self.0.sal_name.clone()]
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_fails_changes_nothing() {
+    let bench = Bench::new().await;
+    let id = bench.register().await;
+    let mut intake = bench.intake();
+    intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap();
+    drain(&mut intake).await;
+    bench.write(id, 301, 1.0).await;
+    assert_eq!(drain(&mut intake).await, ["live 301 1"]);
+    let before = intake.positions().next;
+    bench.control.set_stopped(true);
+    assert!(intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap_err().is_transient());
+    assert_eq!(intake.positions().next, before);
+    bench.control.set_stopped(false);
+    bench.write(id, 301, 2.0).await;
+    assert_eq!(drain(&mut intake).await, ["live 301 2"]);
+    intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap();
+    bench.write(id, 301, 3.0).await;
+    assert_eq!(drain(&mut intake).await, ["live 301 3"]);
+    assert_eq!(bench.control.groups().len(), 1, "the old reader has left");
+}

@@ -186,7 +186,8 @@ pub trait Reader: Send {
     async fn next_batch(&mut self, max: usize, out: &mut Vec<ReadEvent>);
     /// Pauses or resumes fetching (back-pressure). Events that are already here still come.
     fn pause(&mut self, paused: bool);
-    /// Leaves the bus and deletes the consumer group. Afterwards [`Reader::next`] pends for ever.
+    /// Leaves the bus, deletes the consumer group and waits for both; dropping the reader does the same without waiting.
+    /// Afterwards [`Reader::next`] pends for ever.
     async fn close(&mut self);
 }
 

@@ -174,3 +174,9 @@ impl Reader for MemoryReader {
         self.bus.lock().groups.remove(&self.group);
     }
 }
+
+impl Drop for MemoryReader {
+    fn drop(&mut self) {
+        self.bus.lock().groups.remove(&self.group);
+    }
+}
