@@ -420,7 +420,7 @@ async def main() -> None:
         for part in PARTS:
             if not arguments.only or part.__name__ in arguments.only:
                 await report.part(part, context)
-    await salobj.testutils.delete_kafka_topics()
+    await peers.delete_topics()
     report.finish()
 
 

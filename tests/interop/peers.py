@@ -197,3 +197,18 @@ def git(folder: pathlib.Path, *args: str) -> str:
     who = ["-c", "user.name=check", "-c", "user.email=check@localhost"]
     done = subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+async def delete_topics() -> None:
+    """Delete all topics and schemas of LSST_TOPIC_SUBNAME, as salobj's own tests do."""
+    from lsst.ts import salobj
+
+    # The broker counts a killed process as a consumer until its session ends.
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return await salobj.testutils.delete_kafka_topics()
+        except AssertionError as error:
+            if time.monotonic() > deadline:
+                return print(f"topics of {os.environ['LSST_TOPIC_SUBNAME']} are left: {error}")
+            await asyncio.sleep(2)
