@@ -133,6 +133,9 @@ impl Core {
             self.drop_rule(&gone, out);
         }
         self.apply_rules(now, out);
+        if !std::mem::replace(&mut self.restored, true) {
+            self.restore_states();
+        }
     }
 
     /// A name has no rule any more: its alarms end, its event says so, its state is forgotten.

@@ -151,6 +151,8 @@ pub struct Core {
     /// What the journal has of each rule's state.
     saved_states: BTreeMap<String, serde_json::Value>,
     checkpoint_due: bool,
+    /// True once the rules' states of the journal were taken up.
+    restored: bool,
     /// What `recover` found to be gone on with, until [`Input::Resume`].
     resumed: Vec<RunAction>,
     /// Empty between steps; kept for its capacity.
@@ -176,6 +178,7 @@ impl Core {
             changed_tasks: Vec::new(),
             saved_states: BTreeMap::new(),
             checkpoint_due: false,
+            restored: false,
             resumed: Vec::new(),
             effects: Vec::new(),
         }

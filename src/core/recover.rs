@@ -17,8 +17,11 @@ pub struct Recovery<'a> {
     /// The newest value of every key of the journal.
     pub entries: &'a BTreeMap<String, Json>,
     /// Compiles the definition of one rule (the rule of that name in it).
-    pub compile: &'a dyn Fn(&str, &str) -> Result<Arc<Rule>, String>,
+    pub compile: &'a Compile<'a>,
 }
+
+/// Name and definition to the rule of that name.
+pub type Compile<'a> = dyn Fn(&str, &str) -> Result<Arc<Rule>, String> + 'a;
 
 impl Core {
     /// Takes back rules added at run time, what commands said about rules, alarms and runs. Nothing is published. The

@@ -123,6 +123,11 @@ fn eventful_checks(stage: &Stage, story: &Story) -> Vec<Check> {
             ok: job.is_some(),
             seen: job.unwrap_or_else(|| "no job".to_owned()),
         },
+        Check {
+            what: "OCPS was commanded once",
+            ok: stage.jobs_commanded() == 1,
+            seen: format!("{} commands reached it", stage.jobs_commanded()),
+        },
         Check { what: "the wind report exists", ok: wind_reports > 0, seen: format!("{wind_reports} files") },
         Check {
             what: "the jitter report exists",

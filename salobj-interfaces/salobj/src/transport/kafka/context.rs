@@ -83,7 +83,8 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // A group that goes away with its consumer, and topics that are not there yet, are told elsewhere.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+        let told_elsewhere = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::PartitionEOF];
+        if error.rdkafka_error_code().is_some_and(|code| told_elsewhere.contains(&code)) {
             return;
         }
         tracing::debug!(role = self.role, %error, reason, "Kafka client");
