@@ -57,9 +57,10 @@ impl Catcher {
     /// Starts the process and waits until it is ENABLED. The first time it is told to; later it has to know by itself.
     pub(crate) async fn start(&mut self, observatory: &Observatory) {
         self.starts += 1;
-        observatory.forget();
         let log = std::fs::File::create(self.log()).expect("a log can be made");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_catcher"));
+        let program =
+            std::env::var_os("CATCHER_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_catcher").into());
+        let mut command = Command::new(program);
         command
             .args(["run", "1", "--http", "127.0.0.1:0"])
             .arg("--data-dir")
@@ -74,7 +75,7 @@ impl Catcher {
             command.args(["--state", "enabled"]);
         }
         self.child = Some(command.spawn().expect("the program starts"));
-        let origin = i64::from(self.child.as_ref().expect("it was just started").id());
+        let origin = self.origin();
         if !observatory.wait_for_state(SummaryState::Enabled, origin).await {
             let log = std::fs::read_to_string(self.log()).unwrap_or_default();
             panic!("start {} was not ENABLED in {PATIENCE:?}; its log:\n{log}", self.starts);
@@ -90,6 +91,11 @@ impl Catcher {
             child.kill().expect("the child can be killed");
             child.wait().expect("a killed child ends");
         }
+    }
+
+    /// Origin of what the running process publishes: its process id.
+    pub(crate) fn origin(&self) -> i64 {
+        i64::from(self.child.as_ref().expect("it was started").id())
     }
 
     fn log(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! What is around the Catcher: the bus, an OCPS and a weather station in this process, and a client that looks on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,10 +34,12 @@ pub(crate) struct Observatory {
 struct Seen {
     /// Newest summary state and the process that published it.
     state: Option<(i64, i64)>,
-    /// Newest `acknowledged` of the alarm.
-    acknowledged: Option<bool>,
-    /// Runs seen in a final state.
-    finished: BTreeSet<String>,
+    /// Newest severity of the alarm.
+    severity: i64,
+    /// Newest `acknowledged` of the alarm, and the process that published it.
+    acknowledged: Option<(bool, i64)>,
+    /// Runs seen in a final state: which, and their error text.
+    finished: BTreeMap<String, (i64, String)>,
 }
 
 impl Observatory {
@@ -61,6 +63,14 @@ impl Observatory {
         let handler = Arc::new(handler);
         ocps.start(handler.clone()).await.expect("the OCPS starts");
         handler.state.write().expect("it can be published");
+        let heartbeat = event("heartbeat");
+        ocps.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                second.tick().await;
+                heartbeat.write().expect("it can be published");
+            }
+        });
 
         let weather = Controller::write_only(&domain(2), component("ESS"), 301).expect("a controller");
         weather.start(Arc::new(Deaf)).await.expect("the weather station starts");
@@ -86,12 +96,20 @@ impl Observatory {
         on("summaryState", |seen, sample| seen.state = Some((sample.i64("summaryState"), sample.origin())));
         on("alarm", |seen, sample| {
             if sample.str("alarmName") == "Kill.Alarm" {
-                seen.acknowledged = Some(sample.bool("acknowledged"));
+                seen.severity = sample.i64("severity");
+                seen.acknowledged = Some((sample.bool("acknowledged"), sample.origin()));
             }
         });
         on("task", |seen, sample| {
-            if sample.str("step").is_empty() && FINAL.contains(&sample.i64("state")) {
-                seen.finished.insert(sample.str("taskId").to_owned());
+            let state = sample.i64("state");
+            if sample.str("step").is_empty() && FINAL.contains(&state) {
+                let earlier = seen.finished.get(sample.str("taskId"));
+                let error = sample.str("error").to_owned();
+                assert!(
+                    earlier.is_none_or(|earlier| earlier.0 == state),
+                    "it ended as {earlier:?}, now as {state} {error}"
+                );
+                seen.finished.insert(sample.str("taskId").to_owned(), (state, error));
             }
         });
     }
@@ -108,17 +126,11 @@ impl Observatory {
         .into()
     }
 
-    /// Wind above the limit of the rule.
-    pub(crate) fn blow(&self) {
+    /// Wind above the limit of the rule, until the alarm is there.
+    pub(crate) async fn blow(&self) {
         let wind = self.weather.telemetry("airFlow").expect("in the interface");
         wind.set_write(&[("speed", Value::Double(50.0))]).expect("it can be published");
-    }
-
-    /// What the Catcher published before counts no more.
-    pub(crate) fn forget(&self) {
-        let mut seen = self.seen();
-        seen.state = None;
-        seen.acknowledged = None;
+        assert!(self.until(|seen| seen.severity == 4).await, "the wind raised no alarm");
     }
 
     /// True when the process `origin` has published this state; false if that does not come.
@@ -126,10 +138,11 @@ impl Observatory {
         self.until(|seen| seen.state == Some((state.value(), origin))).await
     }
 
-    /// Whether the alarm is acknowledged, as published last.
-    pub(crate) async fn alarm_acknowledged(&self) -> bool {
-        assert!(self.until(|seen| seen.acknowledged.is_some()).await, "the alarm was not published");
-        self.seen().acknowledged.expect("it was just seen")
+    /// Whether the alarm is acknowledged, as the process `origin` published it last.
+    pub(crate) async fn alarm_acknowledged(&self, origin: i64) -> bool {
+        let of = |seen: &Seen| seen.acknowledged.filter(|(_, by)| *by == origin);
+        assert!(self.until(|seen| of(seen).is_some()).await, "the alarm was not published");
+        of(&self.seen()).expect("it was just seen").0
     }
 
     /// Until all these runs were seen in a final state; the Catcher is asked to show its runs again and again.
@@ -138,7 +151,7 @@ impl Observatory {
         loop {
             let missing: Vec<_> = {
                 let seen = self.seen();
-                ids.iter().filter(|id| !seen.finished.contains(*id)).cloned().collect()
+                ids.iter().filter(|id| !seen.finished.contains_key(*id)).cloned().collect()
             };
             if missing.is_empty() {
                 return;
@@ -148,6 +161,14 @@ impl Observatory {
             show.start(&[], PATIENCE, true).await.expect("the runs can be shown");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Final states of these runs, with their error texts.
+    pub(crate) fn outcomes(&self, ids: &[String]) -> Vec<(String, i64, String)> {
+        let seen = self.seen();
+        let outcome =
+            |id: &String| seen.finished.get(id).map(|(state, error)| (id.clone(), *state, error.clone()));
+        ids.iter().filter_map(outcome).collect()
     }
 
     /// How often the OCPS was commanded for each job, by the records of its command topic.
