@@ -10,14 +10,17 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod configure;
 mod context;
 mod driver;
+mod presence;
+mod start;
 pub mod state;
 
 pub use commands::CommandRule;
 pub use config::{ConfigError, ConfigSpec, Configuration};
 pub use context::{CscContext, StateSnapshot};
-pub use driver::{RunningCsc, StartError, start};
+pub use start::{RunningCsc, StartError, start};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -93,7 +93,6 @@ async fn what_can_be_wrong_with_files() {
     let dir = store.directory().display();
     assert_eq!(text("_x.yaml").await, "configurationOverride filename='_x.yaml' must not start with '_'");
     assert_eq!(text("no.yaml").await, format!("Config file '{dir}/no.yaml' does not exist"));
-    assert_eq!(text("no.yaml:main").await, format!("Config file '{dir}/no.yaml' does not exist"));
     assert!(
         text("list.yaml").await.starts_with(&format!("Could not parse data in {dir}/list.yaml as a dict: "))
     );
@@ -125,6 +124,8 @@ async fn git_references_and_version() {
     assert_eq!((&old.value["int0"], old.reference.as_str()), (&serde_json::json!(5), "one"));
     let version = store.available().await.version;
     assert!(version.ends_with("-dirty") && version.contains("-0-g"), "{version}");
+    let e = store.load("no.yaml:one").await.unwrap_err();
+    assert!(matches!(e, ConfigError::Missing(_)), "it must be on disk also with a reference: {e}");
     let e = store.load("more.yaml:nosuch").await.unwrap_err().to_string();
     assert!(e.contains("with git hash nosuch"), "{e}");
     let e = store.load("more.yaml:--output=x").await.unwrap_err().to_string();
