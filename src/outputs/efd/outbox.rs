@@ -237,3 +237,5 @@ fn put_aside(path: &Path, rejected: &[(Point, String)]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod real_tests;

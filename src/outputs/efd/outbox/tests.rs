@@ -4,9 +4,9 @@ use super::*;
 use crate::sim::influx::{Fault, SimInflux};
 use salobj::{Tai, Value};
 
-const RESULT: &str = "lsst.sal.Catcher.logevent_result";
+pub(super) const RESULT: &str = "lsst.sal.Catcher.logevent_result";
 
-fn point(i: i64) -> Point {
+pub(super) fn point(i: i64) -> Point {
     let mut point = Point::sal("Catcher", "logevent_result", Tai::from_utc_unix(1_795_218_000.0 + i as f64));
     point.push("value", &Value::Int(i));
     point
