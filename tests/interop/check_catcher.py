@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import typing
@@ -29,6 +30,7 @@ SUBNAME = os.environ["LSST_TOPIC_SUBNAME"]
 BROKER = os.environ["LSST_KAFKA_BROKER_ADDR"]
 State, Ack = salobj.State, salobj.sal_enums.SalRetCode
 NONE, WARNING, SERIOUS, CRITICAL = 1, 2, 3, 4
+SUCCEEDED, FAILED, ABORTED, TIMED_OUT, SKIPPED = 4, 5, 6, 7, 8
 ESS_INDEX, OCPS_INDEX = 901, 1
 INDICES = range(1, 10)
 IN_DISABLED = ["addRule", "removeRule", "enableRule", "disableRule", "explain", "showAlarms", "showRules", "showTasks"]
@@ -49,7 +51,7 @@ def wind_rule(name: str, warning: float = 15.0) -> dict[str, object]:
     }
 
 
-def job_rule(name: str) -> dict[str, object]:
+def job_rule(name: str, index: int = OCPS_INDEX) -> dict[str, object]:
     """A rule that runs a pipeline, by hand only."""
     return {
         "name": name,
@@ -58,7 +60,7 @@ def job_rule(name: str) -> dict[str, object]:
         "trigger": {"manual": True},
         "tasks": {
             "job": {
-                "ocps": {"index": OCPS_INDEX, "pipeline": "{{ parameters.pipeline }}", "data_query": "exposure=1"},
+                "ocps": {"index": index, "pipeline": "{{ parameters.pipeline }}", "data_query": "exposure=1"},
                 "timeout": "60s",
             }
         },
@@ -367,8 +369,16 @@ async def task_end(remote: typing.Any, task_id: str) -> list[typing.Any]:
         sample = await remote.evt_task.next(flush=False, timeout=90)
         if sample.taskId == task_id:
             seen.append(sample)
-            if sample.step == "" and sample.state in (4, 5, 6, 7, 8):
+            if sample.step == "" and sample.state in (SUCCEEDED, FAILED, ABORTED, TIMED_OUT, SKIPPED):
                 return seen
+
+
+async def job_started(remote: typing.Any, task_id: str) -> None:
+    """Wait until OCPS has given the job of a run its id."""
+    while True:
+        sample = await remote.evt_task.next(flush=False, timeout=TIMEOUT)
+        if sample.taskId == task_id and sample.step == "job" and sample.backendId:
+            return
 
 
 async def runs_on_ocps(report: Report, context: Context) -> None:
@@ -378,12 +388,12 @@ async def runs_on_ocps(report: Report, context: Context) -> None:
         return
     index = next(context.indices)
     async with salobj.Domain() as domain, salobj.Remote(domain, "Catcher", index) as remote, salobj.Remote(domain, "OCPS", OCPS_INDEX) as ocps:
-        async with context.start(index), Program(context.ocps, OCPS_INDEX):
+        async with context.start(index), Program(context.ocps, OCPS_INDEX) as ocps_program:
             await peers.reach(ocps, State.STANDBY)
             await salobj.set_summary_state(ocps, State.ENABLED)
             await enable(remote)
             await remote.cmd_addRule.set_start(definition=definition(job_rule("Peer.Job")), enabled=True, timeout=TIMEOUT)
-            for pipeline, state in (("true.yaml", 4), ("false.yaml", 5), ("fault.yaml", 5), ("nope.yaml", 5)):
+            for pipeline, state in (("true.yaml", SUCCEEDED), ("false.yaml", FAILED), ("fault.yaml", FAILED), ("nope.yaml", FAILED)):
                 remote.evt_task.flush()
                 parameters = json.dumps({"pipeline": pipeline})
                 ack = await remote.cmd_trigger.set_start(ruleName="Peer.Job", parameters=parameters, timeout=TIMEOUT)
@@ -392,12 +402,37 @@ async def runs_on_ocps(report: Report, context: Context) -> None:
                 steps = [e for e in events if e.step == "job"]
                 report.equal(f"{pipeline}: state of the run", events[-1].state, state)
                 report.check(f"{pipeline}: the step has its job id", pipeline == "nope.yaml" or any(e.backendId for e in steps), steps)
-                report.check(f"{pipeline}: the error is told", bool(steps[-1].error) == (state == 5), steps[-1])
+                report.check(f"{pipeline}: the error is told", bool(steps[-1].error) == (state == FAILED), steps[-1])
                 if pipeline == "fault.yaml":
                     await peers.reach(ocps, State.FAULT)
                     await salobj.set_summary_state(ocps, State.ENABLED)
             ack = await refused(remote.cmd_trigger, ruleName="Peer.Job", parameters="not JSON")
             report.check("trigger: bad parameters", ack.ack == Ack.CMD_FAILED, ack.result)
+
+            ack = await remote.cmd_trigger.set_start(ruleName="Peer.Job", parameters="", timeout=TIMEOUT)
+            await job_started(remote, ack.result)
+            ocps.evt_job_result.flush()
+            await remote.cmd_cancelTask.set_start(taskId=ack.result, reason="check", timeout=TIMEOUT)
+            events = await task_end(remote, ack.result)
+            report.equal("cancelTask: state of the run", events[-1].state, ABORTED)
+            result = await ocps.evt_job_result.next(flush=False, timeout=TIMEOUT)
+            report.equal("cancelTask: OCPS has aborted the job", result.exit_code, 255)
+            ack = await refused(remote.cmd_cancelTask, taskId=ack.result, reason="check")
+            report.check("cancelTask: a run that has ended", ack.ack == Ack.CMD_FAILED, ack.result)
+
+            # No process has this index: nobody answers.
+            await remote.cmd_addRule.set_start(definition=definition(job_rule("Peer.Nobody", 3)), enabled=True, timeout=TIMEOUT)
+            ack = await remote.cmd_trigger.set_start(ruleName="Peer.Nobody", timeout=TIMEOUT)
+            events = await task_end(remote, ack.result)
+            report.equal("no OCPS: state of the run", events[-1].state, FAILED)
+            report.check("no OCPS: the error is told", any(e.error for e in events), events)
+
+            ack = await remote.cmd_trigger.set_start(ruleName="Peer.Job", parameters="", timeout=TIMEOUT)
+            await job_started(remote, ack.result)
+            os.killpg(ocps_program.process.pid, signal.SIGKILL)
+            events = await task_end(remote, ack.result)
+            report.check("OCPS dies: state of the run", events[-1].state in (FAILED, TIMED_OUT), events[-1])
+            report.check("OCPS dies: the error is told", any(e.error for e in events), events)
 
 
 async def wire(report: Report, context: Context) -> None:

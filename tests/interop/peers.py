@@ -85,7 +85,7 @@ class Report:
         print(f"--    {function.__name__}: {(function.__doc__ or '').splitlines()[0]}")
         start = time.monotonic()
         try:
-            await asyncio.wait_for(function(self, *args), timeout=240)
+            await asyncio.wait_for(function(self, *args), timeout=400)
         except Exception as error:  # noqa: BLE001
             self.failed.append(function.__name__)
             place = traceback.extract_tb(error.__traceback__)
