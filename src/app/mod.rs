@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
-use crate::intake::{Intake, LibrarySchemas, Positions, Recent};
+use crate::intake::{BusSchemas, Intake, LibrarySchemas, Positions, Recent};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;
@@ -112,7 +112,11 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let publisher = Arc::new(Publisher::default());
     let component = library.component("Catcher").map_err(|e| StartError::Local(e.to_string()))?;
     let library = Arc::new(library);
-    let schemas: Arc<dyn SchemaSource> = Arc::new(LibrarySchemas::new(Arc::clone(&library)));
+    let bus = (Arc::clone(domain.transport()), &domain.env().topic_subname);
+    let schemas = Arc::new(BusSchemas::new(LibrarySchemas::new(Arc::clone(&library)), bus.0, bus.1));
+    for (_, rule) in recovered.entries.iter().filter(|(key, _)| key.starts_with("rule/")) {
+        schemas.learn(&rule.to_string()).await;
+    }
     let mut parts = Parts::default();
 
     let reports = ReportFolder::new(data.join("reports"));
@@ -261,7 +265,7 @@ fn entry<T: serde::de::DeserializeOwned>(entries: &BTreeMap<String, Json>, key: 
 fn backends(
     domain: &Domain,
     library: &Library,
-    schemas: &Arc<dyn SchemaSource>,
+    schemas: &Arc<BusSchemas>,
     site: &Arc<Site>,
     recent: Arc<Recent>,
     simulation_mode: i64,
@@ -279,6 +283,7 @@ fn backends(
     } else {
         Arc::new(SimulatedOcps::new(clock.clone()))
     };
-    let analysis = AnalysisBackend::new(Arc::new(series), Arc::clone(schemas), clock);
+    let analysis =
+        AnalysisBackend::new(Arc::new(series), Arc::clone(schemas) as Arc<dyn SchemaSource>, clock);
     Ok(vec![Arc::new(analysis), ocps])
 }

@@ -47,6 +47,7 @@ impl CatcherCsc {
             ));
         }
         request.in_progress(COMPILE_ESTIMATE, "compiling").map_err(|e| e.to_string())?;
+        self.schemas.learn(&definition).await;
         let schemas = Arc::clone(&self.schemas);
         let compiled = tokio::task::spawn_blocking(move || {
             super::compile_text("definition", &definition, schemas.as_ref())

@@ -23,6 +23,9 @@ impl CatcherCsc {
         let config = config::load(&configuration.value, index).map_err(|problems| problems.to_string())?;
         let instance = config.instance(index).expect("load has checked that there is one");
         let files = rule_files(&configuration, &instance.rules).await?;
+        for file in &files {
+            self.schemas.learn(&file.text).await;
+        }
         let schemas = Arc::clone(&self.schemas);
         let disabled = instance.disabled_rules.clone();
         let compiled = tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()));

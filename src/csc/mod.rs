@@ -22,8 +22,8 @@ use salobj::{CommandError, CommandRequest, CommandResult};
 use serde::{Deserialize, Serialize};
 
 use crate::app::handle::CoreHandle;
+use crate::intake::BusSchemas;
 use crate::journal::Record;
-use crate::rules::SchemaSource;
 
 pub use configure::{compile_all, compile_text};
 pub use publish::Publisher;
@@ -58,7 +58,7 @@ pub struct CatcherCsc {
     /// Where events go; filled when the CSC starts.
     pub publisher: Arc<Publisher>,
     /// Interfaces of the topics that rules read.
-    pub schemas: Arc<dyn SchemaSource>,
+    pub schemas: Arc<BusSchemas>,
     /// What the site configured; filled by `start`.
     pub site: Arc<Site>,
     /// Where secrets named by the configuration are looked up.

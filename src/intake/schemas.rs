@@ -17,6 +17,11 @@ impl LibrarySchemas {
     pub fn new(library: Arc<Library>) -> Self {
         Self { library }
     }
+
+    /// True if the library has that component.
+    pub fn has(&self, component: &str) -> bool {
+        self.library.contains(component)
+    }
 }
 
 impl SchemaSource for LibrarySchemas {

@@ -62,10 +62,10 @@ impl Decoder {
 }
 
 /// The value of a field that nobody has set: 0, 0.0, false, an empty text, an array of these, null where it is
-/// allowed.
+/// allowed. A count of 0 is an array of a length that the schema does not tell.
 pub fn default_value(field: &Field) -> Value {
     let n = field.count;
-    match (field.sal_type, n > 1) {
+    match (field.sal_type, n != 1) {
         _ if field.nullable => Value::Null,
         (SalType::String, _) => Value::Text("".into()),
         (SalType::Boolean, false) => Value::Bool(false),

@@ -1,0 +1,180 @@
+//! Interfaces that the library does not have, from the schemas that their components have registered.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, RwLock};
+
+use regex::Regex;
+use sal_idl::{Enumeration, Topic, names};
+use salobj::transport::Transport;
+
+use super::schemas::LibrarySchemas;
+use crate::rules::{SchemaError, SchemaSource, TopicSchema};
+
+/// A topic as rules write it: `ESS:301.tel_airFlow`, `Test.evt_x`, `Test.ackcmd`.
+static TOPIC: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b([A-Za-z][A-Za-z0-9]*)(?::(?:[0-9]+|\*))?\.(?:(tel|evt|cmd)_([A-Za-z0-9_]+)|(ackcmd))\b")
+        .expect("a constant expression")
+});
+
+/// The library, and behind it what has been learnt from the registry. The compiler asks without waiting: what a text
+/// names has to be learnt before it is compiled.
+pub struct BusSchemas {
+    library: LibrarySchemas,
+    transport: Arc<dyn Transport>,
+    subname: String,
+    learnt: RwLock<BTreeMap<(String, String), Result<Arc<TopicSchema>, String>>>,
+}
+
+impl BusSchemas {
+    /// The library first, then the registry of this bus.
+    pub fn new(library: LibrarySchemas, transport: Arc<dyn Transport>, subname: impl Into<String>) -> Self {
+        Self { library, transport, subname: subname.into(), learnt: RwLock::default() }
+    }
+
+    /// Asks the registry for the topics that a rule file names and the library does not have. What cannot be found out
+    /// is told when the file is compiled.
+    pub async fn learn(&self, text: &str) {
+        for found in TOPIC.captures_iter(text) {
+            let component = &found[1];
+            let sal_name = match (found.get(2).map(|m| m.as_str()), found.get(3)) {
+                (Some("evt"), Some(name)) => format!("logevent_{}", name.as_str()),
+                (Some("cmd"), Some(name)) => format!("command_{}", name.as_str()),
+                (_, Some(name)) => name.as_str().to_owned(),
+                (_, None) => "ackcmd".to_owned(),
+            };
+            let key = (component.to_owned(), sal_name);
+            let known = matches!(read(&self.learnt).get(&key), Some(Ok(_)));
+            if known || self.library.has(component) {
+                continue;
+            }
+            if let Some(schema) = self.ask(&key.0, &key.1).await {
+                write(&self.learnt).insert(key, schema);
+            }
+        }
+    }
+
+    /// The registered schema; `None` if there is none.
+    async fn ask(&self, component: &str, sal_name: &str) -> Option<Result<Arc<TopicSchema>, String>> {
+        let subject = names::subject(&names::kafka_topic(&self.subname, component, sal_name));
+        match self.transport.latest_schema(&subject).await {
+            Ok(None) => None,
+            Ok(Some((_, text))) => Some(
+                Topic::from_avro(component, sal_name, &text)
+                    .map(|topic| {
+                        let indexed = topic.field("salIndex").is_some();
+                        Arc::new(TopicSchema::of(&topic, indexed))
+                    })
+                    .map_err(|e| e.to_string()),
+            ),
+            Err(error) => Some(Err(error.to_string())),
+        }
+    }
+}
+
+impl SchemaSource for BusSchemas {
+    fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
+        if self.library.has(component) {
+            return self.library.topic(component, sal_name);
+        }
+        let key = (component.to_owned(), sal_name.to_owned());
+        match read(&self.learnt).get(&key) {
+            Some(Ok(schema)) => Ok(Arc::clone(schema)),
+            Some(Err(reason)) => {
+                Err(SchemaError::Unreadable { component: component.to_owned(), reason: reason.clone() })
+            }
+            None if self.topics(component).is_empty() => {
+                Err(SchemaError::UnknownComponent(component.to_owned()))
+            }
+            None => Err(SchemaError::UnknownTopic { component: key.0, topic: key.1 }),
+        }
+    }
+
+    fn enumerations(&self, component: &str) -> Vec<Enumeration> {
+        // The registry does not know them.
+        self.library.enumerations(component)
+    }
+
+    fn components(&self) -> Vec<String> {
+        let mut all = self.library.components();
+        all.extend(read(&self.learnt).keys().map(|key| key.0.clone()));
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn topics(&self, component: &str) -> Vec<String> {
+        let learnt = read(&self.learnt);
+        let of = learnt.iter().filter(|(key, schema)| key.0 == component && schema.is_ok());
+        let mut all = self.library.topics(component);
+        all.extend(of.map(|(key, _)| key.1.clone()));
+        all
+    }
+}
+
+/// Plain data: a panic elsewhere does not make it wrong.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use sal_idl::Library;
+    use salobj::transport::memory::MemoryTransport;
+    use salobj::{Clock, Tai};
+
+    use super::*;
+    use crate::rules::FieldKind;
+
+    const SCHEMA: &str = r#"{"type": "record", "name": "logevent_x", "namespace": "lsst.sal.Dome", "fields": [
+        {"name": "salIndex", "type": "int", "default": 0},
+        {"name": "a", "type": {"type": "array", "items": "double"}, "default": [0.0, 0.0], "units": "deg"}]}"#;
+
+    fn schemas() -> (BusSchemas, MemoryTransport) {
+        let bus = MemoryTransport::new(Clock::scaled(Tai(0.0), 1.0));
+        let library = LibrarySchemas::new(Arc::new(Library::embedded()));
+        (BusSchemas::new(library, Arc::new(bus.clone()), "test"), bus)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_library_does_not_have_is_learnt() {
+        let (schemas, bus) = schemas();
+        bus.register_schema("lsst.test.Dome.logevent_x-value", SCHEMA).await.unwrap();
+        assert!(matches!(schemas.topic("Dome", "logevent_x"), Err(SchemaError::UnknownComponent(_))));
+        schemas
+            .learn(r#"inputs: {x: {topic: "Dome:*.evt_x", field: a}, w: {topic: "ESS:301.tel_airFlow"}}"#)
+            .await;
+        let topic = schemas.topic("Dome", "logevent_x").unwrap();
+        assert!(topic.indexed);
+        let field = topic.field("a").unwrap();
+        assert_eq!(
+            (field.kind, field.count, field.unit.as_deref()),
+            (FieldKind::Double, Some(2), Some("deg"))
+        );
+        assert!(schemas.components().contains(&"Dome".to_owned()));
+        assert_eq!(schemas.topics("Dome"), ["logevent_x"]);
+        let unknown = schemas.topic("Dome", "logevent_y").unwrap_err();
+        assert!(matches!(unknown, SchemaError::UnknownTopic { .. }), "{unknown}");
+        assert!(schemas.topic("ESS", "airFlow").is_ok(), "the library goes first");
+        assert!(!schemas.enumerations("Catcher").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_is_away_is_named_and_asked_again() {
+        let (schemas, bus) = schemas();
+        bus.register_schema("lsst.test.Dome.ackcmd-value", SCHEMA).await.unwrap();
+        bus.control().set_registry_stopped(true);
+        schemas.learn("Dome.ackcmd").await;
+        let error = schemas.topic("Dome", "ackcmd").unwrap_err().to_string();
+        assert!(error.contains("registry is stopped"), "{error}");
+        bus.control().set_registry_stopped(false);
+        schemas.learn("Dome.ackcmd").await;
+        assert!(schemas.topic("Dome", "ackcmd").is_ok());
+        bus.register_schema("lsst.test.Dome.command_y-value", "\"int\"").await.unwrap();
+        schemas.learn("Dome.cmd_y").await;
+        assert!(matches!(schemas.topic("Dome", "command_y"), Err(SchemaError::Unreadable { .. })));
+    }
+}
