@@ -16,13 +16,16 @@ static TOPIC: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant expression")
 });
 
+/// Component and SAL name.
+type Key = (String, String);
+
 /// The library, and behind it what has been learnt from the registry. The compiler asks without waiting: what a text
 /// names has to be learnt before it is compiled.
 pub struct BusSchemas {
     library: LibrarySchemas,
     transport: Arc<dyn Transport>,
     subname: String,
-    learnt: RwLock<BTreeMap<(String, String), Result<Arc<TopicSchema>, String>>>,
+    learnt: RwLock<BTreeMap<Key, Result<Arc<TopicSchema>, String>>>,
 }
 
 impl BusSchemas {

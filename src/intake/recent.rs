@@ -86,10 +86,13 @@ impl SeriesNeed {
     }
 }
 
+/// Component and SAL name.
+type Key = (String, String);
+
 /// All that is kept.
 #[derive(Debug)]
 pub struct Recent {
-    topics: Mutex<HashMap<(String, String), Arc<Mutex<Kept>>>>,
+    topics: Mutex<HashMap<Key, Arc<Mutex<Kept>>>>,
     changes: watch::Sender<u64>,
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use apache_avro::reader::datum::GenericDatumReader;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use sal_idl::{Field, Library, SalType, Topic};
@@ -21,6 +22,18 @@ const RECORDS: &[(&str, &str, &str, Kind)] = &[
 
 fn main() {
     divan::main();
+}
+
+/// Every field by apache-avro's general reader, made once.
+#[divan::bench(args = 0..RECORDS.len())]
+fn apache_avro(bencher: Bencher<'_, '_>, record: usize) {
+    let (topic, value) = encoded(record);
+    let schema = apache_avro::Schema::parse_str(&topic.schema_compact).expect("its own schema");
+    let reader = GenericDatumReader::builder(&schema).build().expect("a sound schema");
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
+        let (_, mut body) = unframe(black_box(&value)).expect("framed");
+        reader.read_value(&mut body).expect("sound")
+    });
 }
 
 /// Every field into a value, as a Remote does it.
