@@ -3,6 +3,7 @@
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
 mod demo;
+mod rules;
 mod run;
 mod schema;
 mod topics;
@@ -31,6 +32,9 @@ struct Cli {
 enum Command {
     /// Play a simulated night, to look at or to test.
     Demo(demo::Args),
+    /// Check rule files, and run the tests that they hold.
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Look at SAL interfaces.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -71,6 +75,7 @@ fn whole() -> clap::Command {
 fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args),
+        Command::Rules(command) => rules::run(command),
         Command::Topics(command) => topics::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {

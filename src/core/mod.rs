@@ -16,6 +16,7 @@
 //! * [`rule_table`]: which rules there are
 //! * `effects`: what follows from the engine's and the runs' decisions
 //! * `recover`: taking up what the journal kept
+//! * [`selftest`]: the tests inside rule files
 
 pub mod command;
 mod commands;
@@ -23,6 +24,7 @@ mod effects;
 pub mod event;
 mod recover;
 pub mod rule_table;
+pub mod selftest;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -40,7 +40,10 @@ pub use model::{
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema};
 pub use schema_file::schema_yaml;
 pub use template::RenderError;
-pub use test_case::{Expectation, TestAnswer, TestCase, TestMessage, TestResult, TestTopic};
+pub use test_case::{
+    Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestMessage, TestResult, TestTopic,
+};
+
 
 #[cfg(test)]
 mod tests;

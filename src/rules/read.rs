@@ -371,6 +371,7 @@ fn test(node: &Node, problems: &Problems<'_>) -> Option<TestSpec> {
         name: name.clone().unwrap_or(At { value: String::new(), span: node.span }),
         series: f.table("series", "series by input", |n, _| Some(Free(n.clone()))),
         results: f.table("results", "results by step", |n, _| Some(Free(n.clone()))),
+        actions: f.list("actions", action),
         expect: f.list("expect", expect),
         span: f.span(),
     };
@@ -381,6 +382,31 @@ fn test(node: &Node, problems: &Problems<'_>) -> Option<TestSpec> {
     name.map(|_| spec)
 }
 
+const SEVERITIES: &str = "none, warning, serious, critical";
+
+fn action(node: &Node, problems: &Problems<'_>) -> Option<ActionSpec> {
+    let mut f = Fields::of(node, "an action", problems)?;
+    let span = f.span();
+    if f.get("at").is_none() {
+        problems.add(span, "`at` is missing");
+    }
+    let at = f.seconds("at");
+    // A bare `trigger:` has no parameters.
+    let trigger = f.entry("trigger").map(|(_, n)| Free(n.clone()));
+    let acknowledge = f.word("acknowledge", SEVERITIES).map(|w| w.value);
+    let (cancel, refused) = (f.text("cancel"), f.text("refused"));
+    if usize::from(trigger.is_some()) + usize::from(acknowledge.is_some()) + usize::from(cancel.is_some()) != 1 {
+        problems.add(span, "an action is one of `trigger`, `acknowledge` and `cancel`");
+    }
+    if let Some(Free(node)) = &trigger
+        && !matches!(node.value, Yaml::Null | Yaml::Map(_))
+    {
+        problems.add(node.span, "`trigger` has parameters, or nothing: {pipeline: x.yaml}");
+    }
+    f.finish();
+    at.map(|at| ActionSpec { at, trigger, acknowledge, cancel, refused, span })
+}
+
 fn expect(node: &Node, problems: &Problems<'_>) -> Option<ExpectSpec> {
     let mut f = Fields::of(node, "an expectation", problems)?;
     if f.get("at").is_none() {
@@ -388,7 +414,9 @@ fn expect(node: &Node, problems: &Problems<'_>) -> Option<ExpectSpec> {
     }
     let spec = f.seconds("at").map(|at| ExpectSpec {
         at,
-        severity: f.word("severity", "none, warning, serious, critical").map(|w| w.value),
+        severity: f.word("severity", SEVERITIES).map(|w| w.value),
+        max_severity: f.word("max_severity", SEVERITIES).map(|w| w.value),
+        acknowledged: f.flag("acknowledged"),
         reason: f.text("reason"),
         runs: f.count("runs"),
         skipped: f.count("skipped"),

@@ -13,7 +13,7 @@ pub fn schema_yaml() -> String {
     object.shift_insert(1, "description".to_owned(), Json::from(described));
     // The types hold empty lists and tables where a key is left out.
     const LEFT_OUT: &[&str] =
-        &["parameters", "inputs", "tasks", "tests", "conditions", "needs", "retry_on", "series", "results"];
+        &["parameters", "inputs", "tasks", "tests", "conditions", "needs", "retry_on", "series", "results", "actions"];
     schemars::transform::transform_subschemas(
         &mut |schema: &mut schemars::Schema| {
             let required = schema.get_mut("required").and_then(Json::as_array_mut);
@@ -23,7 +23,7 @@ pub fn schema_yaml() -> String {
         },
         &mut schema,
     );
-    let mut text = String::from("# Made by `catcher rules schema`; do not edit.\n");
+    let mut text = String::from("# Made by `catcher schema rules`; do not edit.\n");
     write(schema.as_value(), 0, &mut text);
     text
 }

@@ -2,7 +2,8 @@
 //!
 //! Words are separated by blanks: a value (`8`, `-1.5`, `true`, `nan`, `_` for no message, `'text'`), a value so many
 //! times (`8x90`), so many values in steps from there (`8+0.1x90`, `17-0.5x24`), and `@20s`, the period, once. The first
-//! value comes at 0 s. A list has messages: `{at: 10s, field: value, ...}`, each at its own time.
+//! value comes at 0 s. A list has messages: `{at: 10s, field: value, ...}`, each at its own time; with `every: 1s` and
+//! `times: 20` one entry is twenty messages.
 
 use serde_json::{Map, Value as Json};
 
@@ -12,7 +13,7 @@ use super::yaml::{Node, Span, Yaml};
 /// A test's series.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Series {
-    /// Values of one field, with their times in seconds; NaN is `null` with a flag: see [`Point`].
+    /// Values of one field, with their times in seconds.
     Values(Vec<(f64, Point)>),
     /// Messages with some fields.
     Messages(Vec<(f64, Map<String, Json>)>),
@@ -27,6 +28,8 @@ pub(crate) enum Point {
     Truth(bool),
     /// Text.
     Text(String),
+    /// No value at this time.
+    Missing,
 }
 
 /// Most values of one series: a test is no archive.
@@ -35,7 +38,14 @@ const MOST: usize = 200_000;
 /// Reads a series; the error has its place.
 pub(crate) fn parse(node: &Node, source: &str) -> Result<Series, (Span, String)> {
     match &node.value {
-        Yaml::List(all) => all.iter().map(message).collect::<Result<_, _>>().map(Series::Messages),
+        Yaml::List(all) => {
+            let messages: Vec<_> = all.iter().map(messages).collect::<Result<_, _>>()?;
+            let count: usize = messages.iter().map(Vec::len).sum();
+            if count > MOST {
+                return Err((node.span, format!("a series has at most {MOST} messages")));
+            }
+            Ok(Series::Messages(messages.into_iter().flatten().collect()))
+        }
         _ => {
             let text = node
                 .scalar_text(source)
@@ -45,18 +55,37 @@ pub(crate) fn parse(node: &Node, source: &str) -> Result<Series, (Span, String)>
     }
 }
 
-fn message(node: &Node) -> Result<(f64, Map<String, Json>), (Span, String)> {
+fn messages(node: &Node) -> Result<Vec<(f64, Map<String, Json>)>, (Span, String)> {
+    let wrong = |text: &str| Err((node.span, text.to_owned()));
     let Json::Object(mut fields) = node.json() else {
-        return Err((node.span, "a message is a mapping: {at: 10s, field: value}".to_owned()));
+        return wrong("a message is a mapping: {at: 10s, field: value}");
     };
-    match fields.remove("at").as_ref().and_then(Json::as_str).and_then(parse_duration) {
-        Some(at) => Ok((at, fields)),
-        None => Err((node.span, "a message needs `at`, its time: {at: 10s, field: value}".to_owned())),
+    let seconds = |value: Option<Json>| value.as_ref().and_then(Json::as_str).and_then(parse_duration);
+    let Some(at) = seconds(fields.shift_remove("at")) else {
+        return wrong("a message needs `at`, its time: {at: 10s, field: value}");
+    };
+    match (fields.shift_remove("every"), fields.shift_remove("times")) {
+        (None, None) => Ok(vec![(at, fields)]),
+        (every, times) => match (seconds(every), times.as_ref().and_then(Json::as_u64)) {
+            (Some(every), Some(times)) if every > 0.0 && (1..=MOST as u64).contains(&times) => {
+                Ok((0..times).map(|i| (at + i as f64 * every, fields.clone())).collect())
+            }
+            _ => wrong("`every` and `times` go together: {at: 10s, every: 1s, times: 20, field: value}"),
+        },
     }
 }
 
+/// The elements of an array, written in the notation of values without a period: `45x50 45.001x50`.
+pub(crate) fn elements(text: &str) -> Result<Vec<Point>, String> {
+    let mut points = Vec::new();
+    for word in words(text)? {
+        push(&word, &mut points)?;
+    }
+    Ok(points)
+}
+
 fn values(text: &str) -> Result<Vec<(f64, Point)>, String> {
-    let mut points: Vec<Option<Point>> = Vec::new();
+    let mut points = Vec::new();
     let mut period = None;
     for word in words(text)? {
         if let Some(p) = word.strip_prefix('@') {
@@ -81,7 +110,7 @@ fn values(text: &str) -> Result<Vec<(f64, Point)>, String> {
     if points.is_empty() {
         return Err("the series has no values".to_owned());
     }
-    Ok(points.into_iter().enumerate().filter_map(|(i, p)| Some((i as f64 * period, p?))).collect())
+    Ok(points.into_iter().enumerate().map(|(i, p)| (i as f64 * period, p)).collect())
 }
 
 /// Splits at blanks outside of quotes.
@@ -110,7 +139,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(all)
 }
 
-fn push(word: &str, points: &mut Vec<Option<Point>>) -> Result<(), String> {
+fn push(word: &str, points: &mut Vec<Point>) -> Result<(), String> {
     let (value, times) = match word.rsplit_once('x') {
         Some((value, n)) if n.bytes().all(|b| b.is_ascii_digit()) && !n.is_empty() && !value.is_empty() => {
             (value, n.parse::<usize>().map_err(|_| format!("\"{word}\": too many"))?)
@@ -121,13 +150,13 @@ fn push(word: &str, points: &mut Vec<Option<Point>>) -> Result<(), String> {
         return Err(format!("a series has at most {MOST} values"));
     }
     let fixed = match value {
-        "_" => Some(None),
-        "nan" => Some(Some(Point::Number(f64::NAN))),
-        "true" => Some(Some(Point::Truth(true))),
-        "false" => Some(Some(Point::Truth(false))),
+        "_" => Some(Point::Missing),
+        "nan" => Some(Point::Number(f64::NAN)),
+        "true" => Some(Point::Truth(true)),
+        "false" => Some(Point::Truth(false)),
         _ => match value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')) {
-            Some(text) => Some(Some(Point::Text(text.to_owned()))),
-            None => value.parse::<f64>().ok().map(|v| Some(Point::Number(v))),
+            Some(text) => Some(Point::Text(text.to_owned())),
+            None => value.parse::<f64>().ok().map(Point::Number),
         },
     };
     if let Some(point) = fixed {
@@ -146,7 +175,7 @@ fn push(word: &str, points: &mut Vec<Option<Point>>) -> Result<(), String> {
     };
     // Rounded, so that 8 + 0.1 * 3 is the 8.3 that was meant.
     let tidy = |v: f64| format!("{v:.9}").parse().unwrap_or(v);
-    points.extend((0..times).map(|i| Some(Point::Number(tidy(start + step * i as f64)))));
+    points.extend((0..times).map(|i| Point::Number(tidy(start + step * i as f64))));
     Ok(())
 }
 
@@ -158,6 +187,7 @@ mod tests {
         values(text)
             .unwrap()
             .into_iter()
+            .filter(|(_, p)| *p != Point::Missing)
             .map(|(t, p)| (t, if let Point::Number(v) = p { v } else { f64::NAN }))
             .collect()
     }

@@ -434,8 +434,11 @@ pub(crate) struct TestSpec {
     /// Input name to series: `8x90` (ninety times 8), `8+0.1x90` (ninety values in steps of 0.1), `_` missing, `nan`,
     /// `@20s` the period; or a list of messages `{at: 10s, field: value, ...}`.
     pub(crate) series: Table<Free>,
-    /// What steps that are no built-in analyses answer: their result, or `fail`, `timeout`, `delay`.
+    /// What steps that are no built-in analyses answer: their result, or `fail` or `timeout`; `{delay: 30s, ...}` comes
+    /// later; a list has an answer for each time.
     pub(crate) results: Table<Free>,
+    /// What operators do, and when.
+    pub(crate) actions: Vec<ActionSpec>,
     /// What must be so, and when.
     pub(crate) expect: Vec<ExpectSpec>,
     #[schemars(skip)]
@@ -451,6 +454,11 @@ pub(crate) struct ExpectSpec {
     /// Severity of the alarm at that time.
     #[schemars(with = "Option<crate::alarms::Severity>")]
     pub(crate) severity: Option<crate::alarms::Severity>,
+    /// Highest severity since the alarm was nominal or acknowledged.
+    #[schemars(with = "Option<crate::alarms::Severity>")]
+    pub(crate) max_severity: Option<crate::alarms::Severity>,
+    /// Whether the alarm is acknowledged.
+    pub(crate) acknowledged: Option<At<bool>>,
     /// The reason has this in it.
     pub(crate) reason: Option<At<String>>,
     /// How many runs were started by then.
@@ -462,6 +470,25 @@ pub(crate) struct ExpectSpec {
     pub(crate) tasks: Table<At<String>>,
     /// The rule's error has this in it; an empty text is no error.
     pub(crate) error: Option<At<String>>,
+    #[schemars(skip)]
+    pub(crate) span: Span,
+}
+
+/// Something that an operator does in a test: one of the commands.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ActionSpec {
+    /// Time since the start of the series.
+    pub(crate) at: At<Seconds>,
+    /// Runs the rule by hand, with these parameters.
+    pub(crate) trigger: Option<Free>,
+    /// Acknowledges the alarm at this severity.
+    #[schemars(with = "Option<crate::alarms::Severity>")]
+    pub(crate) acknowledge: Option<crate::alarms::Severity>,
+    /// Cancels the newest run; the text is the reason.
+    pub(crate) cancel: Option<At<String>>,
+    /// The command must fail, and its text have this in it.
+    pub(crate) refused: Option<At<String>>,
     #[schemars(skip)]
     pub(crate) span: Span,
 }

@@ -1,25 +1,37 @@
-//! The `tests:` of a rule as data: messages with their times, answers of steps, expectations. Who runs them feeds the
-//! messages to an engine in virtual time.
+//! The `tests:` of a rule as data: messages with their times, answers of steps, actions, expectations.
+//! `core::selftest` runs them.
 
 use std::collections::BTreeMap;
 
-use salobj::Value;
+use salobj::{Tai, Value};
+use serde_json::Value as Json;
 
+use super::flow::FieldNeed;
 use crate::alarms::Severity;
 
-/// One test of a rule.
+/// One test of a rule. Spans are byte offset and length in the rule file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestCase {
     /// Name.
     pub name: String,
-    /// Line in the rule file, from 1.
-    pub line: usize,
-    /// Messages by topic.
+    /// Where the name is.
+    pub span: (usize, usize),
+    /// Messages by topic and instance.
     pub topics: Vec<TestTopic>,
-    /// What steps answer that are no built-in analyses.
-    pub results: BTreeMap<String, TestResult>,
+    /// What steps answer that are no built-in analyses, for each time that they are asked; the last one counts for all
+    /// further times. Never empty.
+    pub results: BTreeMap<String, Vec<TestResult>>,
+    /// What operators do, in the order of the file.
+    pub actions: Vec<TestAction>,
     /// What must be so, in the order of the file.
     pub expect: Vec<Expectation>,
+}
+
+impl TestCase {
+    /// When the series of every test begin: 2026-01-01 at 00:00 UTC, a multiple of every sensible period.
+    pub fn start() -> Tai {
+        Tai::from_utc_iso("2026-01-01T00:00:00").expect("it is a date")
+    }
 }
 
 /// The messages of one instance of a topic, by increasing time.
@@ -29,19 +41,19 @@ pub struct TestTopic {
     pub component: String,
     /// SAL name, e.g. `airFlow`.
     pub sal_name: String,
-    /// `salIndex`.
+    /// `salIndex`; 0 for a component without.
     pub sal_index: i64,
     /// The messages.
     pub messages: Vec<TestMessage>,
 }
 
-/// One message of a test; fields that are not named are missing.
+/// One message of a test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestMessage {
     /// Seconds since the start of the test.
     pub at_s: f64,
-    /// Fields by name.
-    pub fields: BTreeMap<String, Value>,
+    /// What it has: whole fields, or the parts that the test speaks of. The rest is missing.
+    pub fields: BTreeMap<FieldNeed, Value>,
 }
 
 /// What a step answers in a test.
@@ -57,30 +69,67 @@ pub struct TestResult {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TestAnswer {
     /// It succeeds with this result.
-    Result(serde_json::Value),
-    /// It fails.
-    Fail,
+    Result(Json),
+    /// It fails, with this text.
+    Fail(String),
     /// It never answers.
     Timeout,
 }
 
-/// One expectation.
+/// Something that an operator does: one of the commands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestAction {
+    /// Seconds since the start of the test.
+    pub at_s: f64,
+    /// Where it is.
+    pub span: (usize, usize),
+    /// What is commanded.
+    pub command: TestCommand,
+    /// The command must fail with a text that has this in it.
+    pub refused: Option<String>,
+}
+
+/// See [`TestAction`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum TestCommand {
+    /// `trigger` with these parameters.
+    Trigger(serde_json::Map<String, Json>),
+    /// `acknowledge` at this severity.
+    Acknowledge(Severity),
+    /// `cancelTask` of the newest run, for this reason.
+    Cancel(String),
+}
+
+/// One expectation. Each value has the place where it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
     /// Seconds since the start of the test.
     pub at_s: f64,
-    /// Line in the rule file, from 1.
-    pub line: usize,
+    /// Where it is.
+    pub span: (usize, usize),
     /// Severity of the alarm.
     pub severity: Option<Severity>,
+    /// Highest severity since the alarm was nominal or acknowledged.
+    pub max_severity: Option<Severity>,
+    /// Whether the alarm is acknowledged.
+    pub acknowledged: Option<Expected<bool>>,
     /// The alarm's reason has this in it.
-    pub reason: Option<String>,
+    pub reason: Option<Expected<String>>,
     /// How many runs were started by then.
-    pub runs: Option<u64>,
+    pub runs: Option<Expected<u64>>,
     /// How many occurrences were skipped by then.
-    pub skipped: Option<u64>,
+    pub skipped: Option<Expected<u64>>,
     /// States of steps in the newest run, in lower case.
-    pub tasks: BTreeMap<String, String>,
+    pub tasks: BTreeMap<String, Expected<String>>,
     /// The rule's error has this in it; empty: there is none.
-    pub error: Option<String>,
+    pub error: Option<Expected<String>>,
+}
+
+/// A value that is expected, and where that is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected<T> {
+    /// The value.
+    pub value: T,
+    /// Its place in the rule file.
+    pub span: (usize, usize),
 }

@@ -4,6 +4,8 @@ mod alarm;
 mod expand;
 mod inputs;
 mod names;
+mod test_series;
+mod test_values;
 mod tests_section;
 mod text;
 mod workflow;

@@ -20,7 +20,7 @@ pub struct SeriesRow {
 }
 
 /// The series of a request from its rows: only samples within its range.
-pub(super) fn set(
+pub(crate) fn set(
     request: &SeriesRequest,
     rows: &[SeriesRow],
     source: Source,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use salobj::Clock;
+use salobj::{Clock, Tai};
 use serde_json::{Map, Value, json};
 
 use super::{Backend, StepHandle};
@@ -34,6 +34,28 @@ impl AnalysisBackend {
     }
 
     async fn analyse(&self, call: &StepCall) -> Result<StepOutcome, StepError> {
+        let prepared = Prepared::read(call, self.schemas.as_ref(), self.clock.now())?;
+        let set = self.source.read(&prepared.request).await.map_err(class)?;
+        let computed = tokio::task::spawn_blocking(move || prepared.outcome(&set)).await;
+        computed.unwrap_or_else(|_| {
+            Err(StepError::permanent(format!("analysis {} panicked: this is a bug", call.operation)))
+        })
+    }
+}
+
+/// An analysis step whose parameters have been read. Pure: live runs and the tests of rule files use the same.
+pub(crate) struct Prepared {
+    /// The series it needs.
+    pub(crate) request: SeriesRequest,
+    kind: Kind,
+}
+
+impl Prepared {
+    /// Reads the parameters of a call; `now` is the end of a range that ends now.
+    ///
+    /// # Errors
+    /// A parameter is wrong, or the topic or a field is not known.
+    pub(crate) fn read(call: &StepCall, schemas: &dyn SchemaSource, now: Tai) -> Result<Self, StepError> {
         let Value::Object(mut params) = call.params.clone() else {
             return Err(StepError::permanent("the parameters of analysis are no mapping"));
         };
@@ -41,14 +63,17 @@ impl AnalysisBackend {
             return Err(StepError::permanent("analysis needs series"));
         };
         let kind = Kind::read(&call.operation, params)?;
-        let request = SeriesRequest::read(&series, self.schemas.as_ref(), self.clock.now()).map_err(class)?;
-        let set = self.source.read(&request).await.map_err(class)?;
+        let request = SeriesRequest::read(&series, schemas, now).map_err(class)?;
+        Ok(Self { request, kind })
+    }
+
+    /// Computes the result from the series that [`Self::request`] asked for.
+    ///
+    /// # Errors
+    /// The series do not allow the analysis.
+    pub(crate) fn outcome(&self, set: &SeriesSet) -> Result<StepOutcome, StepError> {
         let (source, complete) = (set.source, set.complete);
-        let computed = tokio::task::spawn_blocking(move || kind.compute(&set)).await;
-        let Ok(computed) = computed else {
-            return Err(StepError::permanent(format!("analysis {} panicked: this is a bug", call.operation)));
-        };
-        let mut analysis = computed.map_err(|e| {
+        let mut analysis = self.kind.compute(set).map_err(|e| {
             let end = if complete { "" } else { "; the end of the range was not seen in time" };
             StepError::permanent(format!("{e} (samples from {source}{end})"))
         })?;

@@ -44,6 +44,11 @@ mod tests;
 
 pub use params::OcpsParams;
 
+/// How a job ends that has this exit code and this result: for the tests of rule files.
+pub(crate) fn job_end(job_id: &str, exit_code: i64, result: &Value) -> Result<StepOutcome, StepError> {
+    follow::conclude(&follow::JobResult { job_id: job_id.to_owned(), exit_code, result: result.to_string() })
+}
+
 /// How long an OCPS that was never heard is waited for before a command. Its heartbeat comes every second.
 const PRESENCE: Duration = Duration::from_secs(10);
 /// Without a sign of life for so long it counts as gone. It is silent for up to 9 s during an HTTP request.

@@ -193,7 +193,7 @@ impl Job {
                 let at = self.early.iter().position(|r| r.job_id == id)?;
                 let result = self.early.remove(at)?;
                 self.early.clear();
-                Some(self.conclude(&result))
+                Some(conclude(&result))
             }
             AckCode::Complete if self.hands_over => {
                 let result = json!({"job_id": "", "exit_code": 0, "outcome": "handed_over", "result": text});
@@ -221,10 +221,10 @@ impl Job {
 
     fn job_result(&mut self, result: JobResult) -> Option<Over> {
         match &self.known.job_id {
-            Some(id) => (*id == result.job_id).then(|| self.conclude(&result)),
+            Some(id) => (*id == result.job_id).then(|| conclude(&result)),
             None if self.names_our_command(&result) => {
                 self.known.job_id = Some(result.job_id.clone());
-                Some(self.conclude(&result))
+                Some(conclude(&result))
             }
             None => {
                 if self.early.len() >= MAX_EARLY {
@@ -301,26 +301,27 @@ impl Job {
         let result = json!({"job_id": id, "exit_code": null, "outcome": outcome, "result": null});
         StepError::permanent(text).with_result(result).with_backend_id(id)
     }
+}
 
-    fn conclude(&self, job: &JobResult) -> Over {
-        let inner =
-            serde_json::from_str::<Value>(&job.result).unwrap_or_else(|_| Value::from(job.result.clone()));
-        let said_false = inner.get("result") == Some(&Value::Bool(false));
-        let id = &job.job_id;
-        let result = |outcome: &str| json!({"job_id": id, "exit_code": job.exit_code, "outcome": outcome, "result": inner.clone()});
-        let failed =
-            |outcome: &str, error: StepError| Err(error.with_result(result(outcome)).with_backend_id(id));
-        match job.exit_code {
-            0 if said_false => {
-                failed("failed", StepError::permanent(format!("job {id} ended with result false")))
-            }
-            0 => Ok(StepOutcome { result: result("succeeded"), plot: None, backend_id: id.clone() }),
-            1 => {
-                failed("failed", StepError::permanent(format!("job {id}: the pipeline failed (exit code 1)")))
-            }
-            255 => failed("aborted", StepError::aborted(format!("job {id} was aborted (exit code 255)"))),
-            code => failed("failed", StepError::permanent(format!("job {id} ended with exit code {code}"))),
+/// How a job ended, by its exit code and the result that it gave.
+pub(super) fn conclude(job: &JobResult) -> Over {
+    let inner =
+        serde_json::from_str::<Value>(&job.result).unwrap_or_else(|_| Value::from(job.result.clone()));
+    let said_false = inner.get("result") == Some(&Value::Bool(false));
+    let id = &job.job_id;
+    let result = |outcome: &str| json!({"job_id": id, "exit_code": job.exit_code, "outcome": outcome, "result": inner.clone()});
+    let failed =
+        |outcome: &str, error: StepError| Err(error.with_result(result(outcome)).with_backend_id(id));
+    match job.exit_code {
+        0 if said_false => {
+            failed("failed", StepError::permanent(format!("job {id} ended with result false")))
         }
+        0 => Ok(StepOutcome { result: result("succeeded"), plot: None, backend_id: id.clone() }),
+        1 => {
+            failed("failed", StepError::permanent(format!("job {id}: the pipeline failed (exit code 1)")))
+        }
+        255 => failed("aborted", StepError::aborted(format!("job {id} was aborted (exit code 255)"))),
+        code => failed("failed", StepError::permanent(format!("job {id} ended with exit code {code}"))),
     }
 }
 

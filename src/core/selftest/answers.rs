@@ -1,0 +1,130 @@
+//! How the steps of a test end: built-in analyses are computed on the test's series, other steps answer from `results`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use salobj::{Tai, Value};
+use serde_json::{Value as Json, json};
+
+use super::messages::Message;
+use crate::rules::{FieldNeed, Part, SchemaSource, TestAnswer, TestCase, TestResult};
+use crate::tasks::analysis::Source;
+use crate::tasks::call::{StepCall, StepError, StepOutcome};
+use crate::tasks::series::{self, SeriesRequest, SeriesRow};
+use crate::tasks::steps::analysis::Prepared;
+use crate::tasks::steps::ocps;
+
+/// How a step ends, and when.
+pub(super) struct End {
+    pub(super) at: Tai,
+    pub(super) outcome: Result<StepOutcome, StepError>,
+}
+
+/// The test says nothing about a step that asks.
+pub(super) struct NoAnswer;
+
+/// What a test says about its steps, and how often it was asked.
+pub(super) struct Answers<'a> {
+    test: &'a TestCase,
+    asked: BTreeMap<String, usize>,
+}
+
+impl<'a> Answers<'a> {
+    pub(super) fn of(test: &'a TestCase) -> Answers<'a> {
+        Answers { test, asked: BTreeMap::new() }
+    }
+
+    /// How this call ends. An answer in `results` goes before the analysis itself.
+    pub(super) fn end(
+        &mut self,
+        call: &StepCall,
+        messages: &[Message<'_>],
+        schemas: &dyn SchemaSource,
+        now: Tai,
+    ) -> Result<End, NoAnswer> {
+        let mut end = match self.test.results.get(&call.id.step) {
+            Some(all) => {
+                let asked = self.asked.entry(call.id.step.clone()).or_default();
+                let told = all.get(*asked).or(all.last()).ok_or(NoAnswer)?;
+                *asked += 1;
+                given(told, call, now)
+            }
+            None if call.backend == "analysis" => analysed(call, messages, schemas, now),
+            None => return Err(NoAnswer),
+        };
+        let limit = now + call.timeout;
+        if end.at.0 > limit.0 {
+            let text = format!("not done within {} s", call.timeout.as_secs_f64());
+            end = End { at: limit, outcome: Err(StepError::timed_out(text)) };
+        }
+        Ok(end)
+    }
+}
+
+/// What `results` says.
+fn given(told: &TestResult, call: &StepCall, now: Tai) -> End {
+    let at = Tai(now.0 + told.delay_s);
+    match &told.answer {
+        TestAnswer::Fail(text) => End { at, outcome: Err(StepError::permanent(text)) },
+        TestAnswer::Timeout => {
+            let text = "the test lets it run out of time";
+            End { at: now + call.timeout, outcome: Err(StepError::timed_out(text)) }
+        }
+        TestAnswer::Result(result) => End { at, outcome: outcome(result, call) },
+    }
+}
+
+/// A result of OCPS counts as it does live: by its exit code.
+fn outcome(result: &Json, call: &StepCall) -> Result<StepOutcome, StepError> {
+    match (call.backend.as_str(), result.get("exit_code").and_then(Json::as_i64)) {
+        ("ocps", Some(code)) => {
+            let id = result.get("job_id").and_then(Json::as_str).unwrap_or("test-job");
+            ocps::job_end(id, code, result.get("result").unwrap_or(&json!({})))
+        }
+        _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
+    }
+}
+
+/// The analysis on the test's own series, when live it would be done: at once, or when the end of its range was seen.
+fn analysed(call: &StepCall, messages: &[Message<'_>], schemas: &dyn SchemaSource, now: Tai) -> End {
+    let prepared = match Prepared::read(call, schemas, now) {
+        Ok(prepared) => prepared,
+        Err(error) => return End { at: now, outcome: Err(error) },
+    };
+    let request = &prepared.request;
+    let latest = now + if request.waits { request.wait } else { Duration::ZERO };
+    let rows: Vec<(Tai, SeriesRow)> = messages
+        .iter()
+        .filter(|m| m.topic.component == request.component && m.topic.sal_name == request.sal_name)
+        .filter(|m| request.index.is_none_or(|index| index == m.topic.sal_index))
+        .map(|m| (m.at, row(m, request)))
+        .collect();
+    let seen = rows.iter().find(|(_, row)| request.end_seen(std::slice::from_ref(row))).map(|(at, _)| *at);
+    let (at, complete) = match seen {
+        _ if !request.waits => (now, true),
+        Some(seen) if seen.0 <= latest.0 => (Tai(seen.0.max(now.0)), true),
+        _ => (latest, false),
+    };
+    let rows: Vec<SeriesRow> =
+        rows.into_iter().filter(|(sent, _)| sent.0 <= at.0).map(|(_, row)| row).collect();
+    let outcome = series::set(request, &rows, Source::Given, complete)
+        .map_err(|e| StepError::permanent(e.to_string()))
+        .and_then(|set| prepared.outcome(&set));
+    End { at, outcome }
+}
+
+fn row(message: &Message<'_>, request: &SeriesRequest) -> SeriesRow {
+    let whole = |name: &str| FieldNeed { name: name.to_owned(), part: Part::Whole };
+    let stamp = match message.cell(&whole(request.stamp_field())) {
+        Value::Double(stamp) => stamp,
+        Value::Int(stamp) => stamp as f64,
+        _ => f64::NAN,
+    };
+    let cells = request.columns.iter().map(|column| {
+        message.cell(&FieldNeed {
+            name: column.field.clone(),
+            part: column.element.map_or(Part::Whole, Part::Element),
+        })
+    });
+    SeriesRow { stamp, cells: cells.collect() }
+}
