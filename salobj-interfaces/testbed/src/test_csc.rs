@@ -57,6 +57,10 @@ pub enum Failing {
     FaultInEnd(Transition, i64),
     /// `begin` of a transition panics.
     PanicInBegin(Transition),
+    /// `start` reports a fault with this code.
+    FaultInStart(i64),
+    /// `close` reports a fault with this code.
+    FaultInClose(i64),
 }
 
 impl Default for TestCsc {
@@ -107,6 +111,19 @@ impl Csc for TestCsc {
 
     fn parallel(&self, command: &str) -> bool {
         command == "wait"
+    }
+
+    async fn start(&self, ctx: &CscContext) -> Result<(), CommandError> {
+        if let Some(Failing::FaultInStart(code)) = self.take(|f| matches!(f, Failing::FaultInStart(_))) {
+            ctx.fault(code, "fault in start", "").await;
+        }
+        Ok(())
+    }
+
+    async fn close(&self, ctx: &CscContext) {
+        if let Some(Failing::FaultInClose(code)) = self.take(|f| matches!(f, Failing::FaultInClose(_))) {
+            ctx.fault(code, "fault in close", "").await;
+        }
     }
 
     async fn configure(&self, _ctx: &CscContext, config: Configuration) -> Result<String, CommandError> {

@@ -30,6 +30,9 @@ use crate::controller::{CommandError, CommandHandler, CommandRequest, CommandRes
 use crate::error::{SalError, py_repr};
 use crate::value::Value;
 
+/// How long the author's `close` may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
 /// A transition command on its way to the driver.
 pub(super) struct Ask {
     pub(super) transition: Transition,
@@ -78,8 +81,14 @@ impl Driver {
         handler: Arc<dyn CommandHandler>,
     ) -> Result<(), StartError> {
         let controller = self.ctx.controller().clone();
-        let csc = self.csc.clone();
-        csc.start(&self.ctx).await.map_err(StartError::Csc)?;
+        let (csc, ctx) = (self.csc.clone(), self.ctx.clone());
+        let (started, faulted) = self.alongside(async move { csc.start(&ctx).await }, true).await;
+        started.map_err(StartError::Csc)?;
+        if faulted {
+            let s = self.ctx.snapshot();
+            let text = format!("errorCode={}, errorReport={}", s.error_code, py_repr(&s.error_report));
+            return Err(StartError::Csc(CommandError::Other(format!("Fault in start: {text}"))));
+        }
         controller.start(handler).await?;
         if options.check_duplicate {
             look_for_another(&controller, options.predecessor).await?;
@@ -135,7 +144,17 @@ impl Driver {
             }
         }
         self.asks.close();
-        self.csc.close(&self.ctx).await;
+        let (csc, ctx) = (self.csc.clone(), self.ctx.clone());
+        let close = async move {
+            csc.close(&ctx).await;
+            Ok(())
+        };
+        // Real time: the process has to end.
+        match tokio::time::timeout(CLOSE_LIMIT, self.alongside(close, false)).await {
+            Ok((Ok(()), _)) => {}
+            Ok((Err(e), _)) => log_failed("close failed", &e),
+            Err(_) => tracing::error!("close did not end within {CLOSE_LIMIT:?}; going on without it"),
+        }
         self.ctx.controller().close().await;
         self.done.send_replace(true);
     }

@@ -145,10 +145,11 @@ impl RemoteCommand {
         let info = self.writer.info();
         let transport = info.domain().transport();
         let (low, high) = transport.watermarks(&prepared.topic, 0).await?;
-        let expired = low > prepared.command_position;
-        if high <= prepared.command_position {
+        if high == prepared.command_position {
             return Ok(SentState::NotSent);
         }
+        // Records from that time are gone, or the topic was made anew.
+        let expired = low > prepared.command_position || high < prepared.command_position;
         let group = info.scratch_group();
         let from = StartAt::Offset(prepared.command_position);
         let mut reader = transport.reader(&group, &[(prepared.topic.clone(), from)]).await?;

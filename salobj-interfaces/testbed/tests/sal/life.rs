@@ -6,6 +6,7 @@ use std::time::Duration;
 use salobj::SummaryState as S;
 use salobj::csc::{CscOptions, StartError, start};
 use salobj::{Remote, RemoteOptions};
+use salobj_testbed::test_csc::Failing;
 use salobj_testbed::{Bus, CscBench, TestCsc};
 
 use crate::support::{config_dir, options, setup, spec, test_component};
@@ -140,4 +141,18 @@ async fn a_component_without_xml_is_read_off_the_bus() {
     assert_eq!(e, "Nobody has no topic with a registered schema under subname test_bench");
     remote.close().await;
     s.bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_start_ends_it_and_one_in_close_does_not_hang() {
+    let (bus, control) = Bus::memory();
+    let dir = config_dir();
+    let csc = Arc::new(TestCsc::default());
+    csc.fail_next(Failing::FaultInStart(5));
+    let e = start(&bus.domain(3), spec(), options(&dir, 1), csc.clone()).await.unwrap_err();
+    assert_eq!(e.to_string(), "start failed: Fault in start: errorCode=5, errorReport='fault in start'");
+    let running = start(&bus.domain(3), spec(), options(&dir, 1), csc.clone()).await.unwrap();
+    csc.fail_next(Failing::FaultInClose(6));
+    bus.clock.timeout(Duration::from_secs(10), running.close()).await.unwrap();
+    assert!(control.groups().is_empty());
 }
