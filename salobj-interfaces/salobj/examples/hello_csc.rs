@@ -22,19 +22,20 @@ impl Csc for Hello {
         command == "wait"
     }
 
-    async fn handle_summary_state(&self, ctx: &CscContext, state: SummaryState) -> Result<(), CommandError> {
-        if state == SummaryState::Enabled {
-            // Telemetry once a second while ENABLED.
-            let (writer, ctx2) = (ctx.telemetry("scalars")?, ctx.clone());
-            ctx.spawn(async move {
-                while ctx2.state() == SummaryState::Enabled {
-                    if let Err(e) = writer.set_write(&[("double0", ctx2.clock().now().utc_hour().into())]) {
-                        tracing::warn!("telemetry not written: {e}");
-                    }
-                    ctx2.clock().sleep(Duration::from_secs(1)).await;
+    async fn start(&self, ctx: &CscContext) -> Result<(), CommandError> {
+        // Telemetry once a second while ENABLED, for as long as the CSC lives.
+        let (writer, ctx2) = (ctx.telemetry("scalars")?, ctx.clone());
+        ctx.spawn(async move {
+            loop {
+                ctx2.clock().sleep(Duration::from_secs(1)).await;
+                let hour = ctx2.clock().now().utc_hour();
+                if ctx2.state() == SummaryState::Enabled
+                    && let Err(e) = writer.set_write(&[("double0", hour.into())])
+                {
+                    tracing::warn!("telemetry not written: {e}");
                 }
-            });
-        }
+            }
+        });
         Ok(())
     }
 
