@@ -41,7 +41,7 @@ use crate::tasks::runs::Runs;
 
 pub use command::{Answer, Command, Sender};
 pub use event::{Event, ResultEvent, RuleEvent, Summary, TaskEvent};
-pub use recover::Recovery;
+pub use recover::{Compile, Recovery};
 pub use rule_table::{Entry, Memory, Origin, RuleState, RuleTable};
 
 use crate::alarms::AlarmConfig;

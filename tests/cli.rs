@@ -1,0 +1,77 @@
+//! The program as a user runs it: the demo, the second name, the printed tables.
+
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+
+fn catcher(args: &[&str]) -> Output {
+    // Nothing of the caller's own bus leaks into the demo.
+    let vars = std::env::vars().filter(|(name, _)| !name.starts_with("LSST_") && !name.starts_with("CATCHER_"));
+    Command::new(env!("CARGO_BIN_EXE_catcher")).args(args).env_clear().envs(vars).output().expect("the program runs")
+}
+
+fn demo(args: &[&str]) -> (Json, Output) {
+    let output = catcher(&[&["demo", "--once", "--json"], args].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let summary = serde_json::from_str(&text);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    (summary.unwrap_or_else(|e| panic!("{e}: {text}\n{errors}")), output)
+}
+
+#[test]
+fn both_scenarios_run_to_their_end() {
+    let (summary, output) = demo(&[]);
+    assert!(output.status.success(), "{:#}", summary["checks"]);
+    assert_eq!(summary["ok"], true);
+    let wind = &summary["alarms"]["Wind.Forecast"];
+    assert!(wind["max_severity"].as_i64() >= Some(2) && wind["severity"] == 1, "{wind:#}");
+    let jitter: Vec<&Json> =
+        summary["runs"].as_object().unwrap().values().filter(|run| run["rule"] == "Jitter.AuxTel").collect();
+    assert_eq!(jitter.len(), 2, "two of the three exposures are longer than 1 s: {jitter:#?}");
+    assert_eq!(jitter.iter().filter(|run| run["steps"]["isr"] == "succeeded").count(), 1, "{jitter:#?}");
+}
+
+#[test]
+fn a_calm_night_with_short_exposures_gives_no_alarm_no_run_no_report() {
+    let (summary, output) = demo(&["--calm"]);
+    assert!(output.status.success(), "{:#}", summary["checks"]);
+    assert_eq!(summary["runs"], serde_json::json!({}));
+    assert!(summary["alarms"].as_object().unwrap().values().all(|alarm| alarm["raised_at"].is_null()), "{summary:#}");
+}
+
+#[test]
+fn run_catcher_is_the_same_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let second = dir.path().join("run_catcher");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_catcher"), &second).unwrap();
+    let run = |args: &[&str]| Command::new(&second).args(args).output().unwrap();
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), concat!("run_catcher ", env!("CARGO_PKG_VERSION")));
+    let help = String::from_utf8_lossy(&run(&["--help"]).stdout).into_owned();
+    for option in ["--state", "--override", "--configdir", "--simulate", "--loglevel"] {
+        assert!(help.contains(option), "{option} is missing in {help}");
+    }
+    assert_eq!(run(&["zero"]).status.code(), Some(2), "an index that is no number is wrong usage");
+    let no_environment = Command::new(&second).arg("1").env_clear().output().unwrap();
+    assert_eq!(no_environment.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&no_environment.stderr).contains("LSST_TOPIC_SUBNAME"));
+}
+
+#[test]
+fn revision_codes_are_printed_one_a_line() {
+    let output = catcher(&["topics", "revcodes"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.lines().count() > 100);
+    assert!(text.lines().all(|line| line.split(' ').count() == 3 && line.rsplit(' ').next().unwrap().len() == 8));
+    assert!(text.lines().any(|line| line.starts_with("Catcher command_addRule ")));
+}
+
+#[test]
+fn the_checked_in_schemas_are_the_printed_ones() {
+    for (which, file) in [("config", "Catcher.yaml"), ("rules", "rules.yaml")] {
+        let path = format!("{}/config_schema/{file}", env!("CARGO_MANIFEST_DIR"));
+        let printed = String::from_utf8(catcher(&["schema", which]).stdout).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), printed, "{file}: run `catcher schema {which}`");
+    }
+}
