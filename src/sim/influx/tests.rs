@@ -141,10 +141,10 @@ async fn faults_have_their_classes() {
 async fn a_server_that_hangs_is_given_up_and_holds_no_place() {
     let (sim, _) = both().await;
     for config in [sim.config2(), sim.config1()] {
-        let efd = EfdConfig { timeout_s: 0.3, concurrency: 1, ..config }.client(SimInflux::env).unwrap();
+        let efd = EfdConfig { timeout_s: 3.0, concurrency: 1, ..config }.client(SimInflux::env).unwrap();
         sim.fail(1, Fault::Hang);
         let error = efd.query(&speeds(None)).await.unwrap_err();
-        assert!(error.to_string().contains("no answer within 0.3 s"), "{error}");
+        assert!(error.to_string().contains("no answer within 3 s"), "{error}");
         efd.query(&speeds(None)).await.unwrap();
         sim.fail(1, Fault::Slow(Duration::from_millis(20)));
         efd.query(&speeds(None)).await.unwrap();
