@@ -36,6 +36,11 @@ RUN ln -s catcher /usr/local/bin/run_catcher
 USER 73006:73006
 WORKDIR /var/lib/catcher
 VOLUME /var/lib/catcher
+ENV CATCHER_DATA_DIR=/var/lib/catcher CATCHER_HTTP=0.0.0.0:8091
+EXPOSE 8091
+# By the shell's own sockets: the image has no curl.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${CATCHER_HTTP##*:} && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200'"]
 # git serves configuration overrides of the form `file.yaml:ref`; tini hands signals on and collects finished children.
 ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["run_catcher", "--help"]

@@ -51,9 +51,11 @@ step_stack() { scripts/stack start kafka registry influx2; start_if_possible inf
 start_if_possible() { scripts/stack start "$1" || echo "$1 is not to be had here: its tests are skipped"; }
 step_real-tests() { with_stack cargo test $locked --workspace --lib --bins --tests; }
 step_real-demo() {
+  cargo build $locked --bin catcher
   # shellcheck disable=SC2016
-  with_stack bash -c 'cargo run $0 --quiet --bin catcher -- demo --once --json --broker "$CATCHER_TEST_KAFKA_BROKER" \
-    --registry "$CATCHER_TEST_REGISTRY_URL" --efd "$CATCHER_TEST_INFLUX2_URL"' $locked
+  with_stack bash -c 'export INFLUX_ORG=$CATCHER_TEST_INFLUX2_ORG INFLUX_BUCKET=$CATCHER_TEST_INFLUX2_BUCKET INFLUX_TOKEN=$CATCHER_TEST_INFLUX2_TOKEN
+    exec "${CARGO_TARGET_DIR:-target}/debug/catcher" demo --once --json --broker "$CATCHER_TEST_KAFKA_BROKER" \
+      --registry "$CATCHER_TEST_REGISTRY_URL" --efd "$CATCHER_TEST_INFLUX2_URL"'
 }
 step_peers() {
   if [ -z "${CATCHER_PEERS:-}" ]; then skip "CATCHER_PEERS is not set: no Python salobj here"; return; fi
