@@ -12,7 +12,7 @@
 //! When a backend's waiting line is full, the step ends at once as a transient error (and is tried again if its rule
 //! says so).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,6 +59,9 @@ pub enum Order {
         /// Why.
         stop: Stop,
     },
+    /// How many steps each backend carries out at a time, by its name; its own number where it is not named. Steps under
+    /// way go on.
+    Limits(BTreeMap<String, usize>),
 }
 
 /// The driver has ended.
@@ -120,7 +123,11 @@ pub fn driver(
 ) -> (Driver, DriverTask) {
     let (orders, inbox) = mpsc::channel(ORDER_QUEUE);
     let loads = Arc::new(backends.iter().map(|b| (b.name(), Load::default())).collect::<Vec<_>>());
-    let lines = backends.into_iter().map(|backend| Line { backend, waiting: VecDeque::new(), running: 0 });
+    let line = |backend: Arc<dyn Backend>| {
+        let limit = backend.concurrency();
+        Line { backend, limit, waiting: VecDeque::new(), running: 0 }
+    };
+    let lines = backends.into_iter().map(line);
     let task = DriverTask {
         inbox,
         lines: lines.collect(),
@@ -140,6 +147,7 @@ struct Waiting {
 
 struct Line {
     backend: Arc<dyn Backend>,
+    limit: usize,
     waiting: VecDeque<Waiting>,
     running: usize,
 }
@@ -190,6 +198,14 @@ impl DriverTask {
         match order {
             Order::Execute(call) => self.enqueue(Waiting { call: *call, resume: None }, going),
             Order::Resume { call, memo } => self.enqueue(Waiting { call: *call, resume: Some(memo) }, going),
+            Order::Limits(limits) => {
+                for line in 0..self.lines.len() {
+                    let backend = &self.lines[line].backend;
+                    let own = backend.concurrency();
+                    self.lines[line].limit = limits.get(backend.name()).copied().unwrap_or(own);
+                    self.fill(line, going);
+                }
+            }
             Order::Abort { id, stop } => {
                 if let Some(sender) = self.stops.get(&id) {
                     sender.send_if_modified(|s| s.is_none() && s.replace(stop).is_none());
@@ -224,7 +240,7 @@ impl DriverTask {
 
     /// Begins as many waiting steps as there are free places.
     fn fill(&mut self, line: usize, going: &FuturesUnordered<Going>) {
-        while self.lines[line].running < self.lines[line].backend.concurrency().max(1) {
+        while self.lines[line].running < self.lines[line].limit.max(1) {
             let Some(step) = self.lines[line].waiting.pop_front() else { break };
             let (stop, _) = watch::channel(None);
             self.stops.insert(step.call.id.clone(), stop.clone());

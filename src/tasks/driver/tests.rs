@@ -152,6 +152,23 @@ async fn keeps_to_the_concurrency_and_order_of_a_backend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_site_may_set_the_concurrency() {
+    let mut b = Bench::new();
+    for (limit, most) in [(Some(5), 5), (None, 2)] {
+        let limits = limit.map(|n| ("sim".to_owned(), n)).into_iter().collect();
+        b.driver.order(Order::Limits(limits)).await.unwrap();
+        b.backend.most.store(0, Ordering::SeqCst);
+        for n in 0..10 {
+            b.execute(&format!("s{n}"), "ok").await;
+        }
+        for _ in 0..10 {
+            assert!(b.ended().await.1.is_ok());
+        }
+        assert_eq!(b.backend.most.load(Ordering::SeqCst), most);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_time_limit_ends_polite_and_deaf_backends() {
     let mut b = Bench::new();
     b.execute("polite", "polite").await;

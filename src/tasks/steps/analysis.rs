@@ -17,6 +17,9 @@ use crate::tasks::analysis::{Analysis, AnalysisError, JitterParams, SeriesSet, T
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::series::{SeriesError, SeriesRequest, SeriesSource, duration};
 
+#[cfg(test)]
+mod tests;
+
 /// Analyses at a time.
 const CONCURRENCY: usize = 4;
 

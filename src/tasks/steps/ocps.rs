@@ -112,14 +112,12 @@ impl OcpsBackend {
         }
     }
 
-    fn check(&self, index: i64) -> Result<(), StepError> {
-        let number = i32::try_from(index).unwrap_or_default();
-        if (self.allowed)("OCPS", number, "execute") {
+    /// May this command be sent to that instance?
+    fn may(&self, index: i64, command: &str) -> Result<(), String> {
+        if i32::try_from(index).is_ok_and(|index| (self.allowed)("OCPS", index, command)) {
             return Ok(());
         }
-        Err(StepError::permanent(format!(
-            "execute of OCPS:{index} is not among the allowed_commands of this site; nothing was sent"
-        )))
+        Err(format!("{command} of OCPS:{index} is not among the allowed_commands of this site"))
     }
 
     /// The link to an instance, made at its first use and kept.
@@ -156,7 +154,7 @@ impl OcpsBackend {
     async fn begin(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {
         let params = OcpsParams::read(&call.params)?;
         let index = params.index;
-        self.check(index)?;
+        self.may(index, "execute").map_err(|e| StepError::permanent(format!("{e}; nothing was sent")))?;
         let (link, memo) = tokio::select! {
             ready = self.prepare(&params) => ready?,
             stop = step.stop_requested() => return Err(stop.error("nothing was sent to OCPS")),
@@ -284,7 +282,10 @@ impl OcpsBackend {
         let mut changed = link.subscribe();
         // The job's id may be on its way; then its end is.
         let mut aborting: Option<futures::future::BoxFuture<'_, Result<(), AckError>>> = None;
-        let mut refused = String::new();
+        let mut refused = match self.may(job.index(), "abort_job") {
+            Ok(()) => String::new(),
+            Err(e) => format!("{e}, so it goes on"),
+        };
         let mut until = clock.now() + limit;
         loop {
             if aborting.is_none()

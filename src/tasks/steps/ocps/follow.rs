@@ -130,6 +130,11 @@ impl Job {
         }
     }
 
+    /// The instance.
+    pub(super) fn index(&self) -> i64 {
+        self.index
+    }
+
     /// When [`Heard::Nothing`] is wanted at the latest.
     pub(super) fn next_deadline(&self) -> Tai {
         let silent = self.heard_at + self.patience.silent;

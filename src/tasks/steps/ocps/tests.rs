@@ -355,6 +355,23 @@ async fn a_stop_without_an_answer_is_bounded_and_says_what_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_sends_no_command_that_the_site_does_not_allow() {
+    let b = Bench::new();
+    let ocps = b.ocps(1, outcomes(&[("hang.yaml", Outcome::Hang)])).await;
+    let only_execute = |_: &str, _, command: &str| command == "execute";
+    let backend = OcpsBackend::new(b.bus.domain(11), component(), Arc::new(only_execute));
+    let call = pipeline("hang.yaml");
+    let (outcome, ()) = tokio::join!(backend.execute(&call, &b.handle), async {
+        ocps.wait_executed(1).await;
+        b.bus.clock.sleep(Duration::from_secs(5)).await;
+        b.stop("not needed");
+    });
+    let error = outcome.unwrap_err();
+    assert!(error.text.contains("abort_job of OCPS:1 is not among the allowed_commands"), "{error}");
+    assert_eq!(ocps.running_jobs(), [error.backend_id]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broker_that_is_away_ends_in_an_error_that_says_so() {
     let b = Bench::new();
     let ocps = b.ocps(1, OcpsScript::default()).await;

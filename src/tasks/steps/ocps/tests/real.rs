@@ -1,15 +1,15 @@
 //! Against the real OCPS CSC (dm_OCPS in simulation mode 1) on a real bus.
 //!
 //! Needs `CATCHER_TEST_KAFKA_BROKER`, `CATCHER_TEST_REGISTRY_URL`, and `CATCHER_TEST_PYTHON_OCPS`: the command that runs
-//! that CSC (the index is added); `TS_XML_DIR`, if set, gives its interface. Jobs take 10 s on average, all of it some
-//! minutes. What is seen goes to the output (`--nocapture`).
+//! that CSC (the index is added); `TS_XML_DIR`, if set, gives its interface. `tests/interop/run ocps` sets them. Jobs take
+//! 10 s on average, all of it some minutes. What is seen goes to the output (`--nocapture`).
 
 use std::process::Stdio;
-use std::time::Instant;
 
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
 use salobj::{Clock, Env};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -31,8 +31,9 @@ impl Real {
             return None;
         }
         let get = |name: &str| std::env::var(name).unwrap();
+        let own = || format!("test_ocps{}", std::process::id());
         let variables = BTreeMap::from([
-            ("LSST_TOPIC_SUBNAME".to_owned(), format!("test_ocps{}", std::process::id())),
+            ("LSST_TOPIC_SUBNAME".to_owned(), std::env::var("LSST_TOPIC_SUBNAME").unwrap_or_else(|_| own())),
             ("LSST_KAFKA_BROKER_ADDR".to_owned(), get(NAMES[0])),
             ("LSST_SCHEMA_REGISTRY_URL".to_owned(), get(NAMES[1])),
             ("LSST_SITE".to_owned(), "test".to_owned()),
