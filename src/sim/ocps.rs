@@ -274,7 +274,7 @@ impl SimOcps {
                 _ => ctx.clock().sleep(script.run_time).await,
             }
         };
-        // The sender lives in the table until the job ends.
+        // The sender is in the table until the job ends or is aborted.
         let was_aborted = tokio::select! {
             () = run => false,
             _ = aborted.wait_for(|aborted| *aborted) => true,
@@ -385,7 +385,7 @@ impl SimOcps {
 
     fn abort(&self, ctx: &CscContext, id: &str) -> CommandResult {
         let shape = self.control.state().script.shape;
-        let stop = self.control.state().jobs.get(id).cloned();
+        let stop = self.control.state().jobs.remove(id);
         let Some(stop) = stop else {
             return Err(CommandError::expected(match shape {
                 ResultShape::Uws => not_found(id),

@@ -32,7 +32,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::{AllowedCommands, Backend, StepHandle};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
-use follow::{Heard, Job, Known, Patience};
+use follow::{Heard, Job, JobResult, Known, Patience};
 use link::{Cursor, Link};
 use params::RAPID_ANALYSIS;
 
@@ -63,6 +63,8 @@ const ABORT: Duration = Duration::from_secs(10);
 const REAL_MINIMUM: Duration = Duration::from_secs(3);
 /// For connecting to the bus, real time.
 const CONNECT: Duration = Duration::from_secs(30);
+/// Between two looks at a bus that does not answer, real time.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Jobs followed at a time, over all instances.
 const CONCURRENCY: usize = 64;
 
@@ -90,6 +92,20 @@ struct Memo {
 enum Phase {
     AboutToSend,
     Sent,
+}
+
+/// What the bus tells about a command of an earlier process.
+struct Past {
+    link: Arc<Link>,
+    /// Before it was read: what came meanwhile is not lost.
+    cursor: Cursor,
+    found: Found,
+}
+
+enum Found {
+    Sent { tracked: Tracked, results: Vec<JobResult> },
+    NotSent,
+    Unknown,
 }
 
 impl OcpsBackend {
@@ -335,46 +351,74 @@ impl OcpsBackend {
     /// Goes on with a command that is in the journal.
     async fn go_on(&self, call: &StepCall, memo: Memo, step: &StepHandle) -> Result<StepOutcome, StepError> {
         let index = memo.index;
-        let unreachable = |e: StepError| StepError::unknown(format!("after a restart: {}", e.text));
-        let link = self.link(index).await.map_err(unreachable)?;
-        let cursor = link.now();
-        let bus = |e: SalError| StepError::unknown(format!("OCPS:{index}, after a restart: {e}"));
-        if memo.phase == Phase::AboutToSend {
-            let command = link.remote.command("execute").map_err(bus)?;
-            match command.find_sent(&memo.command).await.map_err(bus)? {
-                SentState::Sent => {}
-                SentState::Unknown if call.resend_if_unknown => {
-                    self.in_time(call)?;
-                    return self.begin(call, step).await;
+        let past = loop {
+            // The bus may come up later than we do; the step's time limit bounds this.
+            let error = tokio::select! {
+                past = self.look_back(&memo) => match past {
+                    Ok(past) => break past,
+                    Err(error) => error,
+                },
+                stop = step.stop_requested() => {
+                    let detail = format!("what became of the command to OCPS:{index} could not be read after a restart");
+                    return Err(stop.error(&detail));
                 }
-                SentState::Unknown => {
-                    return Err(StepError::unknown(format!(
-                        "the restart came while execute was on its way to OCPS:{index}, and the command topic does not \
-                         reach back so far: it is not known whether it was sent, and it is not sent again"
-                    )));
-                }
-                SentState::NotSent => {
-                    self.in_time(call)?;
-                    let (link, origin) = self.living(index).await?;
-                    let known = Known { origin: Some(origin), job_id: None };
-                    return self.send(&link, Memo { known, ..memo }, step).await;
-                }
+            };
+            tracing::warn!("OCPS:{index}, after a restart: {error}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let Past { link, cursor, found } = past;
+        let (tracked, results) = match found {
+            Found::Sent { tracked, results } => (tracked, results),
+            Found::NotSent => {
+                self.in_time(call)?;
+                let (link, origin) = self.living(index).await?;
+                let known = Known { origin: Some(origin), job_id: None };
+                return self.send(&link, Memo { known, ..memo }, step).await;
             }
-        }
-        let tracked = self.adopt(&link, &memo).await?;
+            Found::Unknown if call.resend_if_unknown => {
+                self.in_time(call)?;
+                return self.begin(call, step).await;
+            }
+            Found::Unknown => {
+                return Err(StepError::unknown(format!(
+                    "the restart came while execute was on its way to OCPS:{index}, and the command topic does not \
+                     reach back so far: it is not known whether it was sent, and it is not sent again"
+                )));
+            }
+        };
         let mut job = self.job(&memo);
         let now = || self.domain.clock().now();
-        for result in link.results_since(memo.result_position).await.map_err(bus)? {
-            if let Some(over) = job.hear(Heard::JobResult(result), now()) {
+        let state = link.summary().map(|(state, report)| Heard::State { state, report });
+        for heard in results.into_iter().map(Heard::JobResult).chain(state) {
+            if let Some(over) = job.hear(heard, now()) {
                 return over;
             }
         }
-        if let Some((state, report)) = link.summary()
-            && let Some(over) = job.hear(Heard::State { state, report }, now())
-        {
-            return over;
-        }
         self.follow(&link, Memo { phase: Phase::Sent, ..memo }, job, tracked, cursor, step).await
+    }
+
+    /// Reads from the bus what became of a command of an earlier process.
+    async fn look_back(&self, memo: &Memo) -> Result<Past, String> {
+        let link = self.link(memo.index).await.map_err(|e| e.text)?;
+        let cursor = link.now();
+        let text = |e: SalError| e.to_string();
+        let sent = match memo.phase {
+            Phase::Sent => SentState::Sent,
+            Phase::AboutToSend => {
+                let command = link.remote.command("execute").map_err(text)?;
+                command.find_sent(&memo.command).await.map_err(text)?
+            }
+        };
+        let found = match sent {
+            SentState::NotSent => Found::NotSent,
+            SentState::Unknown => Found::Unknown,
+            SentState::Sent => {
+                let results = link.results_since(memo.result_position).await.map_err(text)?;
+                let tracked = link.remote.adopt(&memo.command).await.map_err(text)?;
+                Found::Sent { tracked, results }
+            }
+        };
+        Ok(Past { link, cursor, found })
     }
 
     /// After a restart nothing is begun for triggers that are too old.

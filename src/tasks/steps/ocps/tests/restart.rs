@@ -133,6 +133,35 @@ async fn a_stop_after_the_restart_aborts_the_job_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bus_that_comes_up_after_us_is_waited_for() {
+    for (at, durable) in [(0, true), (1, false), (1, true)] {
+        // The simulated OCPS loses what it writes meanwhile, so its job takes longer than that.
+        let script = OcpsScript { run_time: Duration::from_secs(60), ..OcpsScript::default() };
+        let (dead, ocps) = die_at(at, durable, script).await;
+        dead.bus.clock.sleep(Duration::from_secs(1)).await;
+        let (b, memo) = next_process(&dead);
+        b.control.set_stopped(true);
+        let call = pipeline("isr.yaml");
+        let (outcome, ()) = tokio::join!(b.resume(&call, memo), async {
+            b.bus.clock.sleep(Duration::from_secs(20)).await;
+            b.control.set_stopped(false);
+        });
+        assert_eq!(outcome.unwrap().result["outcome"], "succeeded", "write {at}");
+        assert_eq!(ocps.executed().len(), 1);
+    }
+    // It stays away: the step's time limit ends it.
+    let (dead, _ocps) = die_at(1, true, OcpsScript::default()).await;
+    let (b, memo) = next_process(&dead);
+    b.control.set_stopped(true);
+    let call = pipeline("isr.yaml");
+    let (outcome, ()) = tokio::join!(b.resume(&call, memo), async {
+        b.bus.clock.sleep(Duration::from_secs(100)).await;
+        b.stop("enough");
+    });
+    assert!(outcome.unwrap_err().text.contains("could not be read after a restart"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_cannot_be_read_does_not_send_again() {
     let b = Bench::new();
     let ocps = b.ocps(1, OcpsScript::default()).await;
