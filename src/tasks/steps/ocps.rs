@@ -351,6 +351,13 @@ impl OcpsBackend {
     /// Goes on with a command that is in the journal.
     async fn go_on(&self, call: &StepCall, memo: Memo, step: &StepHandle) -> Result<StepOutcome, StepError> {
         let index = memo.index;
+        // Also a step that is to stop must know its job, to abort it.
+        let given_up = async {
+            let stop = step.stop_requested().await;
+            self.domain.clock().sleep(self.limit(ABORT / 2)).await;
+            stop
+        };
+        let mut given_up = std::pin::pin!(given_up);
         let past = loop {
             // The bus may come up later than we do; the step's time limit bounds this.
             let error = tokio::select! {
@@ -358,7 +365,7 @@ impl OcpsBackend {
                     Ok(past) => break past,
                     Err(error) => error,
                 },
-                stop = step.stop_requested() => {
+                stop = &mut given_up => {
                     let detail = format!("what became of the command to OCPS:{index} could not be read after a restart");
                     return Err(stop.error(&detail));
                 }
@@ -370,6 +377,9 @@ impl OcpsBackend {
         let (tracked, results) = match found {
             Found::Sent { tracked, results } => (tracked, results),
             Found::NotSent => {
+                if let Some(stop) = step.stopped() {
+                    return Err(stop.error("nothing was sent to OCPS"));
+                }
                 self.in_time(call)?;
                 let (link, origin) = self.living(index).await?;
                 let known = Known { origin: Some(origin), job_id: None };

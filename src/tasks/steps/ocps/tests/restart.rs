@@ -133,6 +133,19 @@ async fn a_stop_after_the_restart_aborts_the_job_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_that_is_older_than_the_process_aborts_the_job_or_sends_nothing() {
+    for (at, durable, sent) in [(0, true, 0), (1, false, 1), (1, true, 1), (2, true, 1)] {
+        let (dead, ocps) = die_at(at, durable, outcomes(&[("isr.yaml", Outcome::Hang)])).await;
+        dead.bus.clock.sleep(Duration::from_secs(1)).await;
+        let (b, memo) = next_process(&dead);
+        b.stop("enough");
+        let error = b.resume(&pipeline("isr.yaml"), memo).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Aborted);
+        assert_eq!((ocps.running_jobs(), ocps.executed().len()), (Vec::new(), sent), "write {at}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bus_that_comes_up_after_us_is_waited_for() {
     for (at, durable) in [(0, true), (1, false), (1, true)] {
         // The simulated OCPS loses what it writes meanwhile, so its job takes longer than that.
