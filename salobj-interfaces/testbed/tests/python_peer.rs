@@ -8,12 +8,13 @@ use std::env;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sal_idl::{Component, Library};
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
 use salobj::{AckCode, AckError, Clock, Domain, Env, Remote, RemoteOptions, Sample, Value};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const NAMES: [&str; 4] =
