@@ -126,11 +126,13 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
             if lower.len() >= 4 && (other.starts_with(&lower) || other.contains(&lower)) {
                 d = d.min(1);
             }
-            (d, k)
+            // Of two that are as near, the one that begins like it longer.
+            let alike = lower.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+            (d, std::cmp::Reverse(alike), k)
         })
-        .filter(|(d, k)| *d * 3 <= wrong.chars().count().max(k.chars().count()))
+        .filter(|(d, _, k)| *d * 3 <= wrong.chars().count().max(k.chars().count()))
         .min()
-        .map(|(_, k)| k.to_owned())
+        .map(|(_, _, k)| k.to_owned())
 }
 
 /// Help text for an unknown name: the likely one, and the known ones while they are few.

@@ -185,7 +185,7 @@ pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
 fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
     let mut f = Fields::of(node, "an input", problems)?;
     f.refuse(&["by", "efd", "every", "task", "alarm", "kafka"]);
-    let refused = ["by", "efd", "task", "alarm", "kafka"].iter().any(|k| node.get(k).is_some());
+    let refused = ["efd", "task", "alarm", "kafka"].iter().any(|k| node.get(k).is_some());
     let topic = if refused { f.text("topic") } else { f.needed_text("topic") };
     let window = f.get("window").and_then(|n| match &n.value {
         Yaml::Int(v) if *v > 0 => Some(At { value: WindowSpec::Count(*v as u64), span: n.span }),
@@ -194,8 +194,8 @@ fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
         }
     });
     let fields = f.get("fields").is_some().then(|| f.texts("fields"));
-    let spec = Some(InputSpec {
-        topic: topic.clone().unwrap_or(At { value: String::new(), span: node.span }),
+    let spec = InputSpec {
+        topic: topic.unwrap_or(At { value: String::new(), span: node.span }),
         field: f.text("field"),
         fields,
         filter: f.cel("filter"),
@@ -204,16 +204,19 @@ fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
         window,
         reduce: f.text("reduce"),
         min_count: f.count("min_count"),
-    });
+    };
     f.finish();
-    spec.filter(|_| topic.is_some())
+    // Without a topic it is told already; it is kept, so that its name is known.
+    Some(spec)
 }
 
 fn trigger(node: &Node, problems: &Problems<'_>) -> Option<TriggerSpec> {
     let mut f = Fields::of(node, "a trigger", problems)?;
     f.refuse(&["cron", "time_zone", "catch_up", "offset"]);
     let each = f.get("each").is_some().then(|| f.texts("each"));
+    let written = ["each", "every", "manual", "when", "cron"].iter().any(|k| node.get(k).is_some());
     let spec = TriggerSpec {
+        written,
         each,
         every: f.seconds("every"),
         manual: f.flag("manual"),

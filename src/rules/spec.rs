@@ -208,6 +208,9 @@ enum WindowSchema {
 #[derive(Debug, Clone, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct TriggerSpec {
+    /// Some occasion is written, even if it is wrong.
+    #[schemars(skip)]
+    pub(crate) written: bool,
     /// Each message of this input, or of one of these.
     #[schemars(with = "Option<OneOrMany>")]
     pub(crate) each: Option<Vec<At<String>>>,

@@ -56,6 +56,77 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env
 });
 
+/// Every filter: minijinja's that make sense in a text, and ours.
+const FILTERS: &[&str] = &[
+    "abs",
+    "batch",
+    "bool",
+    "capitalize",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "tai_iso",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+    "utc_iso",
+];
+
+/// Filters by name and place: what stands after a `|` inside of braces, outside of texts. (The library looks filters up
+/// only when it fills in.)
+fn filters(text: &str) -> Vec<(usize, &str)> {
+    let bytes = text.as_bytes();
+    let (mut found, mut inside, mut quote, mut at) = (Vec::new(), false, None, 0);
+    while at < bytes.len() {
+        match (bytes[at], quote) {
+            (b'{', None) if matches!(bytes.get(at + 1), Some(b'{' | b'%')) => inside = true,
+            (b'%' | b'}', None) if bytes.get(at + 1) == Some(&b'}') => inside = false,
+            (c @ (b'\'' | b'"'), None) if inside => quote = Some(c),
+            (c, Some(q)) if c == q => quote = None,
+            (b'|', None) if inside => {
+                let rest = &text[at + 1..];
+                let start = at + 1 + (rest.len() - rest.trim_start().len());
+                let len = text[start..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                found.push((start, &text[start..len.map_or(text.len(), |l| start + l)]));
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
 /// `round(digits)`: text with exactly so many digits after the point.
 fn round(value: f64, digits: Option<u32>) -> String {
     format!("{value:.*}", digits.unwrap_or(0).min(15) as usize)
@@ -73,6 +144,14 @@ impl Template {
             span: e.range().map_or((0, text.len()), |r| (r.start, r.len())),
             message: explain(&e),
         })?;
+        for (at, name) in filters(text) {
+            if !FILTERS.contains(&name) {
+                let hint = super::diagnose::did_you_mean(name, FILTERS.iter().copied());
+                let hint = hint.map_or(String::new(), |h| format!("; did you mean \"{h}\"?"));
+                let message = format!("there is no filter \"{name}\"{hint}");
+                return Err(TemplateError { span: (at, name.len()), message });
+            }
+        }
         let inner = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
         let single = inner
             .filter(|t| !t.contains("{{") && !t.contains("}}"))
@@ -142,5 +221,40 @@ fn explain(error: &minijinja::Error) -> String {
     match error.detail() {
         Some(detail) => format!("{what}: {detail}"),
         None => what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_known_filters_are_there() {
+        for name in FILTERS {
+            let error = ENVIRONMENT
+                .render_str(&format!("{{{{ x | {name} }}}}"), minijinja::context! { x => 1 })
+                .err();
+            assert!(error.is_none_or(|e| e.kind() != ErrorKind::UnknownFilter), "{name}");
+        }
+    }
+
+    #[test]
+    fn filters_are_found_where_they_are() {
+        assert_eq!(
+            filters("a | b {{ x|round(2) | upper }} {% if '|' ~ y | int %}"),
+            [(11, "round"), (22, "upper"), (47, "int")]
+        );
+        assert!(Template::parse("{{ x | rond(2) }}").unwrap_err().message.contains("round"));
+        assert!(Template::parse("{{ 'a | b' }}").is_ok());
+    }
+
+    #[test]
+    fn times_and_numbers() {
+        let mut ctx = RunContext::default();
+        ctx.inputs.insert("t".into(), Json::from(37.0));
+        let text = |t: &str| Template::parse(t).unwrap().text(&ctx, Some(2.345)).map_err(|e| e.to_string());
+        assert_eq!(text("{{ value | round(1) }} {{ t | tai_iso }}").unwrap(), "2.3 1970-01-01T00:00:37.000");
+        assert_eq!(Template::parse("{{ t + 1 }}").unwrap().value(&ctx, None).unwrap(), Json::from(38.0));
+        assert!(text("{{ missing }}").unwrap_err().contains("missing"));
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn parse(file: &SourceFile, source: &Arc<str>) -> Result<Node, Diagno
             let span = error.location().map_or((0, 0), |l| line_start(source, l.line(), l.column()));
             let text = error.to_string();
             let text = text.lines().next().unwrap_or("not YAML");
+            let text = text.split(", set ").next().unwrap_or(text);
             Err(Diagnostic::at(file, source, span, format!("not readable as YAML: {text}")))
         }
     }

@@ -44,8 +44,11 @@ pub(super) fn expand(node: &Node, problems: &Problems<'_>) -> Vec<Node> {
             }
             values.insert(key.name.clone(), value.json());
         }
-        for (name, _) in values.iter().filter(|(_, v)| v.is_null()) {
-            problems.add(instance.span, format!("parameter \"{name}\" is missing in this instance"));
+        let missing: Vec<&str> =
+            values.iter().filter(|(_, v)| v.is_null()).map(|(k, _)| k.as_str()).collect();
+        if !missing.is_empty() {
+            problems.add(instance.span, format!("missing in this instance: {}", missing.join(", ")));
+            continue;
         }
         rules.push(fill(node, &values, problems, true));
     }

@@ -162,7 +162,7 @@ pub(super) fn inputs(work: &mut Work<'_>) -> Vec<InputCode> {
     for (position, (key, input)) in spec.inputs.0.iter().take(MOST_INPUTS).enumerate() {
         let position = position as u16;
         check_name(work, &key.name, key.span);
-        let topic = topic(work, &input.topic);
+        let topic = if input.topic.value.is_empty() { None } else { topic(work, &input.topic) };
         if let Some(topic) = topic.as_ref().filter(|t| !components.contains(&t.component)) {
             components.push(topic.component.clone());
         }

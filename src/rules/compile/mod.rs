@@ -234,7 +234,7 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
         usize::from(spec.each.is_some()) + usize::from(spec.every.is_some()) + usize::from(manual);
     if occasions > 1 {
         work.problems.add(spec.span, "a trigger has one of `each`, `every` and `manual: true`");
-    } else if occasions == 0 && spec.when.is_none() {
+    } else if !spec.written {
         work.problems.add(spec.span, "a trigger needs one of `each`, `every`, `manual: true` and `when`");
     }
     let on = if let Some(each) = &spec.each {

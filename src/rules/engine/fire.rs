@@ -79,12 +79,9 @@ impl RuleState {
             let env = self.env(now);
             (when.get(&env), env.why.get().map(|w| w.say(&rule.code.input_names())))
         };
-        if self.quarantined.is_none() {
-            match truth {
-                Some(_) if rule.code.alarm.is_none() || self.error.is_some() => self.set_error(None, out),
-                Some(_) => {}
-                None => self.set_error(why, out),
-            }
+        if truth.is_none() || self.when_error.is_some() {
+            self.when_error = if truth.is_none() { why } else { None };
+            self.tell_error(out);
         }
         truth
     }
@@ -158,12 +155,12 @@ impl RuleState {
         out: &mut Vec<Effect>,
     ) {
         let queued = self.queued(kind, input, occurrence, now, &self.rule.parameters);
-        if self.recent.contains(&queued.run_id) {
+        if self.work.recent.contains(&queued.run_id) {
             return;
         }
-        self.recent.push_back(queued.run_id.clone());
-        if self.recent.len() > RECENT {
-            self.recent.pop_front();
+        self.work.recent.push_back(queued.run_id.clone());
+        if self.work.recent.len() > RECENT {
+            self.work.recent.pop_front();
         }
         let trigger = &self.rule.trigger;
         let limit = trigger.max_event_age.as_secs_f64();
@@ -174,8 +171,8 @@ impl RuleState {
             SkipReason::Quarantined
         } else if now - occurrence.at.0 > limit {
             SkipReason::TooOld { age_s: now - occurrence.at.0, limit_s: limit }
-        } else if now - self.last_run < cooldown {
-            SkipReason::Cooldown { remaining_s: self.last_run + cooldown - now }
+        } else if now - self.work.last_run < cooldown {
+            SkipReason::Cooldown { remaining_s: self.work.last_run + cooldown - now }
         } else {
             match self.admit(queued.clone(), now, out) {
                 Ok(()) => return,
@@ -189,20 +186,20 @@ impl RuleState {
     fn admit(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
         let trigger = &self.rule.trigger;
         let most = trigger.max_concurrent;
-        if self.running.len() >= most {
+        if self.work.running.len() >= most {
             match trigger.overlap {
-                Overlap::Skip => return Err(SkipReason::Overlap { running: self.running.len() }),
+                Overlap::Skip => return Err(SkipReason::Overlap { running: self.work.running.len() }),
                 Overlap::CancelPrevious => {
-                    let run_id = self.running.remove(0);
+                    let run_id = self.work.running.remove(0);
                     out.push(Effect::CancelRun { run_id, rule: self.rule.clone() });
                 }
-                Overlap::Queue if self.queue.len() >= MOST_WAITING => {
-                    return Err(SkipReason::QueueFull { length: self.queue.len() });
+                Overlap::Queue if self.work.queue.len() >= MOST_WAITING => {
+                    return Err(SkipReason::QueueFull { length: self.work.queue.len() });
                 }
                 Overlap::Queue => {
                     self.within_budget(now, out)?;
                     out.push(Effect::QueueRun(self.request(queued.clone())));
-                    self.queue.push_back(queued);
+                    self.work.queue.push_back(queued);
                     return Ok(());
                 }
             }
@@ -219,22 +216,26 @@ impl RuleState {
                 times.pop_front();
             }
         };
-        drop_old(&mut self.runs, HOUR_S);
-        drop_old(&mut self.commands, MINUTE_S);
+        drop_old(&mut self.work.runs, HOUR_S);
+        drop_old(&mut self.work.commands, MINUTE_S);
         let commands = self.rule.code.steps.values().filter(|s| s.commands).count();
-        let reason = if self.runs.len() >= budget.runs_per_hour as usize {
-            format!("{} runs within an hour, the budget allows {}", self.runs.len() + 1, budget.runs_per_hour)
-        } else if commands > 0 && self.commands.len() + commands > budget.commands_per_minute as usize {
-            let count = self.commands.len() + commands;
+        let reason = if self.work.runs.len() >= budget.runs_per_hour as usize {
+            format!(
+                "{} runs within an hour, the budget allows {}",
+                self.work.runs.len() + 1,
+                budget.runs_per_hour
+            )
+        } else if commands > 0 && self.work.commands.len() + commands > budget.commands_per_minute as usize {
+            let count = self.work.commands.len() + commands;
             format!("{count} commands within a minute, the budget allows {}", budget.commands_per_minute)
         } else {
-            self.runs.push_back(now);
-            self.commands.extend(std::iter::repeat_n(now, commands));
+            self.work.runs.push_back(now);
+            self.work.commands.extend(std::iter::repeat_n(now, commands));
             return Ok(());
         };
         self.quarantined = Some(reason.clone());
         out.push(Effect::Quarantine { rule: self.rule.clone(), reason: reason.clone() });
-        self.set_error(Some(format!("quarantined: {reason}")), out);
+        self.tell_error(out);
         Err(SkipReason::Quarantined)
     }
 
@@ -250,16 +251,16 @@ impl RuleState {
     }
 
     fn start(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) {
-        self.running.push(queued.run_id.clone());
-        self.last_run = now;
+        self.work.running.push(queued.run_id.clone());
+        self.work.last_run = now;
         out.push(Effect::StartRun(self.request(queued)));
     }
 
     /// A run ended: the next of the queue starts.
     pub(super) fn run_ended(&mut self, run_id: &str, now: f64, out: &mut Vec<Effect>) {
-        self.running.retain(|r| r != run_id);
-        while self.running.len() < self.rule.trigger.max_concurrent {
-            let Some(next) = self.queue.pop_front() else { return };
+        self.work.running.retain(|r| r != run_id);
+        while self.work.running.len() < self.rule.trigger.max_concurrent {
+            let Some(next) = self.work.queue.pop_front() else { return };
             let (age_s, limit_s) = (now - next.at.0, self.rule.trigger.max_event_age.as_secs_f64());
             if age_s > limit_s {
                 self.skip(&next, SkipReason::TooOld { age_s, limit_s }, out);
@@ -271,7 +272,7 @@ impl RuleState {
 
     /// What waits will not run.
     pub(super) fn withdraw(&mut self, out: &mut Vec<Effect>) {
-        for queued in std::mem::take(&mut self.queue) {
+        for queued in std::mem::take(&mut self.work.queue) {
             self.skip(&queued, SkipReason::Withdrawn, out);
         }
     }
@@ -331,12 +332,12 @@ impl RuleState {
         let occurrence = Occurrence { text: what.occurrence.to_owned(), at: Tai(now) };
         let queued = self.queued("manual", None, &occurrence, now, &parameters);
         let run_id = queued.run_id.clone();
-        if self.recent.contains(&run_id) {
+        if self.work.recent.contains(&run_id) {
             return Ok(run_id);
         }
         match self.admit(queued, now, out) {
             Ok(()) => {
-                self.recent.push_back(run_id.clone());
+                self.work.recent.push_back(run_id.clone());
                 Ok(run_id)
             }
             Err(reason) => Err(TriggerRefused::Busy { rule: name, reason }),

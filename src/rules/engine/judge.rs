@@ -177,8 +177,9 @@ impl RuleState {
         self.conditions = conditions;
         match opinion {
             Opinion::Is(severity, partly) => {
-                if (partly || self.error.is_some()) && self.quarantined.is_none() {
-                    self.set_error(why.filter(|_| partly), out);
+                if partly || self.alarm_error.is_some() {
+                    self.alarm_error = why.filter(|_| partly);
+                    self.tell_error(out);
                 }
                 let severity = if alarm.from.includes(severity) { severity } else { Severity::None };
                 if severity == Severity::None {
@@ -193,8 +194,9 @@ impl RuleState {
                 self.say(severity, reason, run, out);
             }
             Opinion::None => {
-                if why.is_some() && self.quarantined.is_none() {
-                    self.set_error(why, out);
+                if why.is_some() {
+                    self.alarm_error = why;
+                    self.tell_error(out);
                 }
             }
         }

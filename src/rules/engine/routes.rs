@@ -14,6 +14,9 @@ pub(super) struct Route {
     pub(super) input: u16,
     /// `None`: all instances.
     pub(super) index: Option<i64>,
+    /// Seconds; infinity if older values count as well.
+    pub(super) max_age: f64,
+    pub(super) filtered: bool,
     /// From the sample's cell to the rule's cell.
     pub(super) first: (u16, u16),
     pub(super) rest: Box<[(u16, u16)]>,
@@ -69,6 +72,8 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<Vec<Route>>) {
                 rule: i as u32,
                 input: k as u16,
                 index: input.index,
+                max_age: input.max_age,
+                filtered: input.filter.is_some(),
                 first,
                 rest: map.into(),
                 filter,

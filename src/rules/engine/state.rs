@@ -30,8 +30,10 @@ pub(super) struct RuleState {
     pub(super) enabled: bool,
     /// It has anything that time changes.
     pub(super) timed: bool,
-    /// Bits of the inputs of `each`.
+    /// Bits of the inputs of `each`, of those that an edge's `when` reads, of those that the alarm reads.
     each: u64,
+    edge_reads: u64,
+    alarm_reads: u64,
     has_windows: bool,
     pub(super) cells: Vec<Value>,
     pub(super) marks: Vec<Mark>,
@@ -42,20 +44,32 @@ pub(super) struct RuleState {
     pub(super) conditions: Vec<CondState>,
     /// The severity and reason that were last said.
     pub(super) said: Option<(Severity, String)>,
-    pub(super) error: Option<String>,
+    /// Why `when` is unknown.
+    pub(super) when_error: Option<String>,
+    /// Why the alarm is unknown, or a part of it.
+    pub(super) alarm_error: Option<String>,
+    /// What was told of these and of a quarantine.
+    error: Option<String>,
     /// The run whose results the alarm was last judged on.
     pub(super) fed: Option<Box<(String, RunContext)>>,
     /// It still takes samples of the past.
     pub(super) filling: bool,
     pub(super) scheduled: f64,
     next_every: f64,
+    /// Apart, so that what every message touches lies close together.
+    pub(super) work: Box<Work>,
+    pub(super) quarantined: Option<String>,
+}
+
+/// The runs of a rule: going, waiting, counted.
+#[derive(Debug, Default)]
+pub(super) struct Work {
     pub(super) running: Vec<String>,
     pub(super) queue: VecDeque<Queued>,
     pub(super) recent: VecDeque<String>,
     pub(super) last_run: f64,
     pub(super) runs: VecDeque<f64>,
     pub(super) commands: VecDeque<f64>,
-    pub(super) quarantined: Option<String>,
 }
 
 impl RuleState {
@@ -82,11 +96,14 @@ impl RuleState {
             Occasion::Every(_) | Occasion::Manual | Occasion::Edge => 0,
         };
         let holds = code.alarm.iter().flat_map(|a| &a.conditions).any(|c| c.hold > 0.0);
+        let works = rule.workflow.is_some();
         let every = matches!(rule.trigger.on, Occasion::Every(_));
         RuleState {
             enabled: true,
             timed: code.clocked || has_windows || holds || every || !code.stateful.is_empty(),
-            each,
+            each: if works { each } else { 0 },
+            edge_reads: if works && rule.trigger.on == Occasion::Edge { code.when_reads } else { 0 },
+            alarm_reads: code.alarm.as_ref().map_or(0, |a| a.reads),
             has_windows,
             cells,
             marks,
@@ -95,17 +112,14 @@ impl RuleState {
             when_last: None,
             conditions,
             said: None,
+            when_error: None,
+            alarm_error: None,
             error: None,
             fed: None,
             filling: true,
             scheduled: f64::INFINITY,
             next_every: f64::INFINITY,
-            running: Vec::new(),
-            queue: VecDeque::new(),
-            recent: VecDeque::new(),
-            last_run: f64::NEG_INFINITY,
-            runs: VecDeque::new(),
-            commands: VecDeque::new(),
+            work: Box::new(Work { last_run: f64::NEG_INFINITY, ..Work::default() }),
             quarantined: None,
             rule,
         }
@@ -132,32 +146,14 @@ impl RuleState {
         if route.index.is_some_and(|i| i != sample.sal_index) {
             return 0;
         }
-        let rule = &self.rule;
-        let input = &rule.code.inputs[usize::from(route.input)];
-        let cell = |at: u16| sample.cells.get(usize::from(at)).unwrap_or(&Value::Null);
-        if let Some(filter) = &input.filter {
-            let own: Vec<Value> = route.filter.iter().map(|at| cell(*at).clone()).collect();
-            let mark = Mark { sent: sample.sent.0, received: sample.received.0, fresh_until: f64::INFINITY };
-            let marks = [mark];
-            let env = Env {
-                cells: &own,
-                marks: &marks,
-                memory: &[],
-                now: sample.sent.0,
-                judged: f64::NAN,
-                parameters: &rule.parameters,
-                tasks: &NOTHING,
-                trigger: &NOTHING,
-                locals: RefCell::default(),
-                why: Cell::new(None),
-            };
-            if filter.expr.get(&env) != Some(true) {
-                return 0;
-            }
+        if route.filtered && !self.passes(route, sample) {
+            return 0;
         }
+        let cell = |at: u16| sample.cells.get(usize::from(at)).unwrap_or(&Value::Null);
         let mark = &mut self.marks[usize::from(route.input)];
         let newer = live || sample.sent.0 >= mark.sent;
-        if let Some(window) = &mut self.windows[usize::from(route.input)] {
+        let window = if self.has_windows { self.windows[usize::from(route.input)].as_mut() } else { None };
+        if let Some(window) = window {
             match cell(route.first.0) {
                 Value::Double(v) => window.push(sample.sent.0, *v),
                 Value::Int(v) => window.push(sample.sent.0, *v as f64),
@@ -173,10 +169,32 @@ impl RuleState {
             *mark = Mark {
                 sent: sample.sent.0,
                 received: sample.received.0,
-                fresh_until: sample.sent.0 + input.max_age,
+                fresh_until: sample.sent.0 + route.max_age,
             };
         }
         1 << route.input
+    }
+
+    /// The filter of the input is true for this message.
+    fn passes(&self, route: &Route, sample: &Sample<'_>) -> bool {
+        let rule = &self.rule;
+        let Some(filter) = &rule.code.inputs[usize::from(route.input)].filter else { return true };
+        let cell = |at: &u16| sample.cells.get(usize::from(*at)).cloned().unwrap_or_default();
+        let own: Vec<Value> = route.filter.iter().map(cell).collect();
+        let marks = [Mark { sent: sample.sent.0, received: sample.received.0, fresh_until: f64::INFINITY }];
+        let env = Env {
+            cells: &own,
+            marks: &marks,
+            memory: &[],
+            now: sample.sent.0,
+            judged: f64::NAN,
+            parameters: &rule.parameters,
+            tasks: &NOTHING,
+            trigger: &NOTHING,
+            locals: RefCell::default(),
+            why: Cell::new(None),
+        };
+        filter.expr.get(&env) == Some(true)
     }
 
     /// The environment of an evaluation on the latched values.
@@ -238,19 +256,14 @@ impl RuleState {
         out: &mut Vec<Effect>,
     ) {
         self.update_memory(dirty, now);
-        if self.rule.workflow.is_some() {
-            if self.each & dirty != 0 {
-                let input = (self.each & dirty).trailing_zeros() as usize;
-                let name = self.rule.code.inputs[input].name.clone();
-                self.occasion("each", Some(&name), &message_occurrence(sample, subscriptions), now, out);
-            } else if self.rule.trigger.on == Occasion::Edge && self.rule.code.when_reads & dirty != 0 {
-                let occurrence = || message_occurrence(sample, subscriptions);
-                self.edge(occurrence, now, out);
-            }
+        if self.each & dirty != 0 {
+            let input = (self.each & dirty).trailing_zeros() as usize;
+            let name = self.rule.code.inputs[input].name.clone();
+            self.occasion("each", Some(&name), &message_occurrence(sample, subscriptions), now, out);
+        } else if self.edge_reads & dirty != 0 {
+            self.edge(|| message_occurrence(sample, subscriptions), now, out);
         }
-        if let Some(alarm) = &self.rule.code.alarm
-            && alarm.reads & dirty != 0
-        {
+        if self.alarm_reads & dirty != 0 {
             self.judge_live(now, out);
         }
     }
@@ -308,9 +321,9 @@ impl RuleState {
         }
         self.enabled = true;
         if self.quarantined.take().is_some() {
-            self.runs.clear();
-            self.commands.clear();
-            self.set_error(None, out);
+            self.work.runs.clear();
+            self.work.commands.clear();
+            self.tell_error(out);
         }
         if let Occasion::Every(period) = self.rule.trigger.on {
             self.next_every = multiple_after(now, period.as_secs_f64());
@@ -353,7 +366,12 @@ impl RuleState {
         next
     }
 
-    pub(super) fn set_error(&mut self, error: Option<String>, out: &mut Vec<Effect>) {
+    /// Tells the rule's error if it changed.
+    pub(super) fn tell_error(&mut self, out: &mut Vec<Effect>) {
+        let error = match &self.quarantined {
+            Some(reason) => Some(format!("quarantined: {reason}")),
+            None => self.when_error.clone().or_else(|| self.alarm_error.clone()),
+        };
         if self.error != error {
             self.error.clone_from(&error);
             out.push(Effect::RuleError { rule: self.rule.clone(), error });
@@ -365,9 +383,9 @@ impl RuleState {
             enabled: self.enabled,
             quarantined: self.quarantined.clone(),
             error: self.error.clone(),
-            running: self.running.len(),
-            queued: self.queue.len(),
-            last_triggered: self.last_run.is_finite().then_some(Tai(self.last_run)),
+            running: self.work.running.len(),
+            queued: self.work.queue.len(),
+            last_triggered: self.work.last_run.is_finite().then_some(Tai(self.work.last_run)),
             dropped: self.windows.iter().flatten().map(|w| w.dropped).sum(),
         }
     }
@@ -382,12 +400,12 @@ impl RuleState {
             "conditions": self.conditions.iter().map(CondState::save).collect::<Vec<_>>(),
             "said": self.said,
             "fed": self.fed,
-            "running": self.running,
-            "queue": self.queue,
-            "recent": self.recent,
-            "last_run": self.last_run,
-            "runs": self.runs,
-            "commands": self.commands,
+            "running": self.work.running,
+            "queue": self.work.queue,
+            "recent": self.work.recent,
+            "last_run": self.work.last_run,
+            "runs": self.work.runs,
+            "commands": self.work.commands,
             "quarantined": self.quarantined,
         })
     }
@@ -418,12 +436,12 @@ impl RuleState {
         self.when_last = part(saved, "when_last").unwrap_or_default();
         self.said = part(saved, "said").unwrap_or_default();
         self.fed = part(saved, "fed").unwrap_or_default();
-        self.running = part(saved, "running").unwrap_or_default();
-        self.queue = part(saved, "queue").unwrap_or_default();
-        self.recent = part(saved, "recent").unwrap_or_default();
-        self.last_run = part(saved, "last_run").unwrap_or(f64::NEG_INFINITY);
-        self.runs = part(saved, "runs").unwrap_or_default();
-        self.commands = part(saved, "commands").unwrap_or_default();
+        self.work.running = part(saved, "running").unwrap_or_default();
+        self.work.queue = part(saved, "queue").unwrap_or_default();
+        self.work.recent = part(saved, "recent").unwrap_or_default();
+        self.work.last_run = part(saved, "last_run").unwrap_or(f64::NEG_INFINITY);
+        self.work.runs = part(saved, "runs").unwrap_or_default();
+        self.work.commands = part(saved, "commands").unwrap_or_default();
         self.quarantined = part(saved, "quarantined").unwrap_or_default();
         true
     }

@@ -3,7 +3,8 @@
 use salobj::Value;
 use serde_json::Value as Json;
 
-use super::eval::{Env, Why, holds};
+use super::env::{Env, Why};
+use super::eval::holds;
 use super::tree::{Arith, Cmp, Elem, Reduce};
 
 /// Number of elements; 0 for what is no list.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use salobj::Value;
 use serde_json::{Value as Json, json};
 
-use super::eval::Env;
+use super::env::Env;
 use super::lists::{same, to_json, value_of};
 use super::tree::{BoolE, Expr};
 

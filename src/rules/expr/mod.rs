@@ -13,7 +13,8 @@
 mod check;
 mod check_calls;
 mod check_ops;
-pub(crate) mod eval;
+pub(crate) mod env;
+mod eval;
 pub(crate) mod lists;
 pub(crate) mod memory;
 pub(crate) mod prepass;
@@ -22,7 +23,7 @@ pub(crate) mod tree;
 pub(crate) mod units;
 
 pub(crate) use check::{Mistake, Typed, check};
-pub(crate) use eval::{Env, Mark, Why};
+pub(crate) use env::{Env, Mark, Why};
 pub(crate) use memory::{Memory, Stateful};
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tests of rule files as wholes.
 
+mod bad;
 mod bench;
 mod files;
 mod scenarios;
+mod stateful;
