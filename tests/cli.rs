@@ -6,8 +6,14 @@ use serde_json::Value as Json;
 
 fn catcher(args: &[&str]) -> Output {
     // Nothing of the caller's own bus leaks into the demo.
-    let vars = std::env::vars().filter(|(name, _)| !name.starts_with("LSST_") && !name.starts_with("CATCHER_"));
-    Command::new(env!("CARGO_BIN_EXE_catcher")).args(args).env_clear().envs(vars).output().expect("the program runs")
+    let vars =
+        std::env::vars().filter(|(name, _)| !name.starts_with("LSST_") && !name.starts_with("CATCHER_"));
+    Command::new(env!("CARGO_BIN_EXE_catcher"))
+        .args(args)
+        .env_clear()
+        .envs(vars)
+        .output()
+        .expect("the program runs")
 }
 
 fn demo(args: &[&str]) -> (Json, Output) {
@@ -36,7 +42,10 @@ fn a_calm_night_with_short_exposures_gives_no_alarm_no_run_no_report() {
     let (summary, output) = demo(&["--calm"]);
     assert!(output.status.success(), "{:#}", summary["checks"]);
     assert_eq!(summary["runs"], serde_json::json!({}));
-    assert!(summary["alarms"].as_object().unwrap().values().all(|alarm| alarm["raised_at"].is_null()), "{summary:#}");
+    assert!(
+        summary["alarms"].as_object().unwrap().values().all(|alarm| alarm["raised_at"].is_null()),
+        "{summary:#}"
+    );
 }
 
 #[test]
@@ -47,7 +56,10 @@ fn run_catcher_is_the_same_program() {
     let run = |args: &[&str]| Command::new(&second).args(args).output().unwrap();
     let version = run(&["--version"]);
     assert!(version.status.success());
-    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), concat!("run_catcher ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8_lossy(&version.stdout).trim(),
+        concat!("run_catcher ", env!("CARGO_PKG_VERSION"))
+    );
     let help = String::from_utf8_lossy(&run(&["--help"]).stdout).into_owned();
     for option in ["--state", "--override", "--configdir", "--simulate", "--loglevel"] {
         assert!(help.contains(option), "{option} is missing in {help}");
@@ -63,7 +75,9 @@ fn revision_codes_are_printed_one_a_line() {
     let output = catcher(&["topics", "revcodes"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.lines().count() > 100);
-    assert!(text.lines().all(|line| line.split(' ').count() == 3 && line.rsplit(' ').next().unwrap().len() == 8));
+    assert!(
+        text.lines().all(|line| line.split(' ').count() == 3 && line.rsplit(' ').next().unwrap().len() == 8)
+    );
     assert!(text.lines().any(|line| line.starts_with("Catcher command_addRule ")));
 }
 

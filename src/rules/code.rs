@@ -140,7 +140,6 @@ impl<'a> Frozen<'a> {
             marks: &self.marks,
             memory,
             now,
-            judged: f64::NAN,
             parameters: &self.ctx.parameters,
             tasks: &self.ctx.tasks,
             trigger: &self.ctx.trigger,

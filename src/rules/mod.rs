@@ -44,6 +44,5 @@ pub use test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestMessage, TestResult, TestTopic,
 };
 
-
 #[cfg(test)]
 mod tests;

@@ -376,7 +376,6 @@ fn test(node: &Node, problems: &Problems<'_>) -> Option<TestSpec> {
         results: f.table("results", "results by step", |n, _| Some(Free(n.clone()))),
         actions: f.list("actions", action),
         expect: f.list("expect", expect),
-        span: f.span(),
     };
     if spec.expect.is_empty() {
         problems.add(f.span(), "a test needs `expect`: what must be so, and when");
@@ -398,7 +397,9 @@ fn action(node: &Node, problems: &Problems<'_>) -> Option<ActionSpec> {
     let trigger = f.entry("trigger").map(|(_, n)| Free(n.clone()));
     let acknowledge = f.word("acknowledge", SEVERITIES).map(|w| w.value);
     let (cancel, refused) = (f.text("cancel"), f.text("refused"));
-    if usize::from(trigger.is_some()) + usize::from(acknowledge.is_some()) + usize::from(cancel.is_some()) != 1 {
+    if usize::from(trigger.is_some()) + usize::from(acknowledge.is_some()) + usize::from(cancel.is_some())
+        != 1
+    {
         problems.add(span, "an action is one of `trigger`, `acknowledge` and `cancel`");
     }
     if let Some(Free(node)) = &trigger

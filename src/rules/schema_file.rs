@@ -12,8 +12,18 @@ pub fn schema_yaml() -> String {
     object.shift_insert(0, "title".to_owned(), Json::from("Catcher rules v1"));
     object.shift_insert(1, "description".to_owned(), Json::from(described));
     // The types hold empty lists and tables where a key is left out.
-    const LEFT_OUT: &[&str] =
-        &["parameters", "inputs", "tasks", "tests", "conditions", "needs", "retry_on", "series", "results", "actions"];
+    const LEFT_OUT: &[&str] = &[
+        "parameters",
+        "inputs",
+        "tasks",
+        "tests",
+        "conditions",
+        "needs",
+        "retry_on",
+        "series",
+        "results",
+        "actions",
+    ];
     schemars::transform::transform_subschemas(
         &mut |schema: &mut schemars::Schema| {
             let required = schema.get_mut("required").and_then(Json::as_array_mut);

@@ -55,7 +55,10 @@ pub(crate) fn parse(node: &Node, source: &str) -> Result<Series, (Span, String)>
     }
 }
 
-fn messages(node: &Node) -> Result<Vec<(f64, Map<String, Json>)>, (Span, String)> {
+/// Messages with their times.
+type Messages = Vec<(f64, Map<String, Json>)>;
+
+fn messages(node: &Node) -> Result<Messages, (Span, String)> {
     let wrong = |text: &str| Err((node.span, text.to_owned()));
     let Json::Object(mut fields) = node.json() else {
         return wrong("a message is a mapping: {at: 10s, field: value}");

@@ -444,8 +444,6 @@ pub(crate) struct TestSpec {
     pub(crate) actions: Vec<ActionSpec>,
     /// What must be so, and when.
     pub(crate) expect: Vec<ExpectSpec>,
-    #[schemars(skip)]
-    pub(crate) span: Span,
 }
 
 /// One expectation.

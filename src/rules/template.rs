@@ -169,11 +169,6 @@ impl Template {
         }
     }
 
-    /// The text as written.
-    pub(crate) fn source(&self) -> &str {
-        &self.text
-    }
-
     /// The text with everything filled in.
     pub(crate) fn text(&self, ctx: &RunContext, value: Option<f64>) -> Result<String, RenderError> {
         let template = ENVIRONMENT.template_from_str(&self.text).map_err(failed)?;

@@ -301,11 +301,6 @@ impl Window {
             _ => f64::INFINITY,
         }
     }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Window::new(self.length, self.reducer, self.min_count);
-    }
 }
 
 fn quantile(sorted: &[f64], q: f64) -> f64 {

@@ -41,7 +41,7 @@ pub(crate) enum Yaml {
 }
 
 /// Reads a file; the error is the parser's, at its place.
-pub(crate) fn parse(file: &SourceFile, source: &Arc<str>) -> Result<Node, Diagnostic> {
+pub(crate) fn parse(file: &SourceFile, source: &Arc<str>) -> Result<Node, Box<Diagnostic>> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     match serde_saphyr::from_str_with_options::<Node>(&file.text, options) {
         Ok(node) => Ok(node),
@@ -50,7 +50,7 @@ pub(crate) fn parse(file: &SourceFile, source: &Arc<str>) -> Result<Node, Diagno
             let text = error.to_string();
             let text = text.lines().next().unwrap_or("not YAML");
             let text = text.split(", set ").next().unwrap_or(text);
-            Err(Diagnostic::at(file, source, span, format!("not readable as YAML: {text}")))
+            Err(Box::new(Diagnostic::at(file, source, span, format!("not readable as YAML: {text}"))))
         }
     }
 }

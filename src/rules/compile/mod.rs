@@ -37,7 +37,7 @@ pub fn compile(source: &SourceFile, schemas: &dyn SchemaSource) -> Result<Vec<Ar
     let problems = Problems::new(source);
     let root = match yaml::parse(source, &problems.source) {
         Ok(root) => root,
-        Err(diagnostic) => return Err(vec![diagnostic]),
+        Err(diagnostic) => return Err(vec![*diagnostic]),
     };
     let mut rules: Vec<Arc<Rule>> = Vec::new();
     let mut names: Vec<(String, yaml::Span)> = Vec::new();

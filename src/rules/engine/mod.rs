@@ -24,7 +24,7 @@ use salobj::Tai;
 use super::flow::{Effect, Input, ManualTrigger, Sample, Subscriptions, TriggerRefused};
 use super::model::Rule;
 use fire::Occurrence;
-use routes::{Route, route};
+use routes::{TopicRoutes, route};
 use state::RuleState;
 use time::Timers;
 
@@ -53,7 +53,7 @@ pub struct Engine {
     states: Vec<RuleState>,
     by_name: HashMap<String, usize>,
     subscriptions: Subscriptions,
-    routes: Vec<Vec<Route>>,
+    routes: Vec<TopicRoutes>,
     timers: Timers,
     evaluations: u64,
     /// The time of the newest input.
@@ -218,7 +218,7 @@ impl Engine {
 
     fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
         let Some(routes) = self.routes.get_mut(sample.topic.0 as usize) else { return };
-        let routes = std::mem::take(routes);
+        let routes = std::mem::take(routes.at(sample.sal_index));
         let mut k = 0;
         while k < routes.len() {
             let i = routes[k].rule as usize;
@@ -238,7 +238,7 @@ impl Engine {
                 }
             }
         }
-        self.routes[sample.topic.0 as usize] = routes;
+        *self.routes[sample.topic.0 as usize].at(sample.sal_index) = routes;
     }
 
     fn schedule(&mut self, i: usize, now: f64) {

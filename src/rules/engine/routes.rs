@@ -8,12 +8,10 @@ use crate::rules::flow::{FieldNeed, History, Subscriptions, TopicNeed};
 use crate::rules::window::Length;
 
 /// One input of one rule, at its topic.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Route {
     pub(super) rule: u32,
     pub(super) input: u16,
-    /// `None`: all instances.
-    pub(super) index: Option<i64>,
     /// Seconds; infinity if older values count as well.
     pub(super) max_age: f64,
     pub(super) filtered: bool,
@@ -24,12 +22,42 @@ pub(super) struct Route {
     pub(super) filter: Box<[u16]>,
 }
 
-/// What has to be read for these rules, and the routes by topic; a topic's routes are in the order of the rules.
-pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<Vec<Route>>) {
+/// The routes of a topic, each list in the order of the rules. A message costs what its instance's rules cost, however
+/// many watch the others.
+#[derive(Debug, Default)]
+pub(super) struct TopicRoutes {
+    /// Rules that watch this instance, and those that watch all.
+    by_index: HashMap<i64, Vec<Route>>,
+    /// Rules that watch all instances, for the instances that nobody names.
+    any: Vec<Route>,
+}
+
+impl TopicRoutes {
+    fn of(all: Vec<(Option<i64>, Route)>) -> TopicRoutes {
+        let mut by_index: HashMap<i64, Vec<Route>> =
+            all.iter().filter_map(|(i, _)| Some(((*i)?, Vec::new()))).collect();
+        for (index, route) in &all {
+            match index {
+                Some(index) => by_index.entry(*index).or_default().push(route.clone()),
+                None => by_index.values_mut().for_each(|routes| routes.push(route.clone())),
+            }
+        }
+        let any = all.into_iter().filter(|(i, _)| i.is_none()).map(|(_, r)| r).collect();
+        TopicRoutes { by_index, any }
+    }
+
+    /// The routes for a message of this instance.
+    pub(super) fn at(&mut self, index: i64) -> &mut Vec<Route> {
+        self.by_index.get_mut(&index).unwrap_or(&mut self.any)
+    }
+}
+
+/// What has to be read for these rules, and the routes by topic.
+pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
     let mut topics: Vec<TopicNeed> = Vec::new();
     let mut known: HashMap<(String, String), usize> = HashMap::new();
     let mut fields: Vec<HashMap<FieldNeed, u16>> = Vec::new();
-    let mut routes: Vec<Vec<Route>> = Vec::new();
+    let mut routes: Vec<Vec<(Option<i64>, Route)>> = Vec::new();
     for (i, state) in states.iter().enumerate() {
         let code = &state.rule.code;
         for (k, input) in code.inputs.iter().enumerate() {
@@ -68,16 +96,16 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<Vec<Route>>) {
             let mut map: Vec<(u16, u16)> = own.map(|(at, plan)| (cell(&plan.need), at as u16)).collect();
             let filter = input.filter.iter().flat_map(|f| &f.needs).map(&mut cell).collect();
             let first = map.remove(0);
-            routes[id].push(Route {
+            let route = Route {
                 rule: i as u32,
                 input: k as u16,
-                index: input.index,
                 max_age: input.max_age,
                 filtered: input.filter.is_some(),
                 first,
                 rest: map.into(),
                 filter,
-            });
+            };
+            routes[id].push((input.index, route));
         }
     }
     for topic in &mut topics {
@@ -85,5 +113,5 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<Vec<Route>>) {
             indices.sort_unstable();
         }
     }
-    (Subscriptions { topics }, routes)
+    (Subscriptions { topics }, routes.into_iter().map(TopicRoutes::of).collect())
 }

@@ -143,9 +143,6 @@ impl RuleState {
     /// Takes a sample in; the answer is the input's bit if it is for this rule.
     #[inline]
     pub(super) fn accept(&mut self, route: &Route, sample: &Sample<'_>, live: bool) -> u64 {
-        if route.index.is_some_and(|i| i != sample.sal_index) {
-            return 0;
-        }
         if route.filtered && !self.passes(route, sample) {
             return 0;
         }
@@ -187,7 +184,6 @@ impl RuleState {
             marks: &marks,
             memory: &[],
             now: sample.sent.0,
-            judged: f64::NAN,
             parameters: &rule.parameters,
             tasks: &NOTHING,
             trigger: &NOTHING,
@@ -205,7 +201,6 @@ impl RuleState {
             marks: &self.marks,
             memory: &self.memory,
             now,
-            judged: f64::NAN,
             parameters: &self.rule.parameters,
             tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
             trigger: &NOTHING,
@@ -233,7 +228,6 @@ impl RuleState {
                 marks: &self.marks,
                 memory: inner,
                 now,
-                judged: f64::NAN,
                 parameters: &self.rule.parameters,
                 tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
                 trigger: &NOTHING,
@@ -358,7 +352,7 @@ impl RuleState {
         for condition in &self.conditions {
             next = next.min(condition.deadline);
         }
-        if self.has_windows && judged && !self.rule.code.alarm.as_ref().is_some_and(|a| a.reads == 0) {
+        if self.has_windows && judged && self.rule.code.alarm.as_ref().is_none_or(|a| a.reads != 0) {
             for window in self.windows.iter().flatten() {
                 next = next.min(window.next_change().max(now + WINDOW_LOOK_S));
             }

@@ -341,7 +341,6 @@ impl Checker<'_, '_> {
                 }
                 ResultType::Int => Expr::Int(IntE::FromDyn(value)).into(),
                 ResultType::Text => Expr::Text(TextE::FromDyn(value)).into(),
-                ResultType::Bool => Expr::Bool(BoolE::FromDyn(value)).into(),
                 ResultType::Dyn => Expr::Dyn(*value).into(),
             }),
             None => {

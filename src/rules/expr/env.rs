@@ -72,7 +72,6 @@ pub(crate) struct Env<'a> {
     pub(crate) marks: &'a [Mark],
     pub(crate) memory: &'a [Memory],
     pub(crate) now: f64,
-    pub(crate) judged: f64,
     pub(crate) parameters: &'a Map<String, Json>,
     pub(crate) tasks: &'a Map<String, Json>,
     pub(crate) trigger: &'a Map<String, Json>,

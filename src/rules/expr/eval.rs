@@ -160,7 +160,6 @@ impl NumE {
                 Some(value) => number(value).unwrap_or_else(|| env.nan(Why::WrongType)),
                 None => f64::NAN,
             },
-            NumE::Judged => env.judged,
             NumE::FromInt(x) => x.get(env).map_or(f64::NAN, |v| v as f64),
             NumE::Neg(x) => -x.get(env),
             NumE::Arith(op, ab) => {
@@ -225,7 +224,6 @@ impl NumE {
             NumE::AsOf(slot, at) => of(env.as_of(*slot, at)),
             NumE::Const(_)
             | NumE::Cell(_)
-            | NumE::Judged
             | NumE::FromInt(_)
             | NumE::Neg(_)
             | NumE::Arith(..)

@@ -22,7 +22,9 @@ pub(crate) mod scope;
 pub(crate) mod tree;
 pub(crate) mod units;
 
-pub(crate) use check::{Mistake, Typed, check};
+#[cfg(test)]
+pub(crate) use check::Mistake;
+pub(crate) use check::{Typed, check};
 pub(crate) use env::{Env, Mark, Why};
 pub(crate) use memory::{Memory, Stateful};
 

@@ -82,7 +82,6 @@ pub(crate) enum ResultType {
     Number(Option<Arc<str>>),
     Int,
     Text,
-    Bool,
     Dyn,
 }
 

@@ -129,7 +129,6 @@ impl Bench {
             marks: &self.marks,
             memory: &[],
             now: 100.0,
-            judged: f64::NAN,
             parameters: &parameters,
             tasks: &tasks,
             trigger: &trigger,

@@ -92,8 +92,6 @@ pub(crate) enum NumE {
     Const(f64),
     Cell(CellRef),
     Local(u16),
-    /// The value judged by an alarm.
-    Judged,
     FromInt(Box<IntE>),
     Neg(Box<NumE>),
     Arith(Arith, Box<(NumE, NumE)>),

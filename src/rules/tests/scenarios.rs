@@ -328,3 +328,27 @@ fn other_instances_and_filtered_messages_cost_nothing() {
     assert_eq!(bench.engine.evaluations(), 1);
     assert_eq!(bench.take(), ["SERIOUS wind: 20.00 m/s > 15.00"]);
 }
+
+#[test]
+fn a_message_costs_what_its_instance_costs() {
+    let one = |name: &str, index: &str| {
+        LEVELS.replace("rules:\n", "").replace("Wind.Level", name).replace("ESS:301", &format!("ESS:{index}"))
+    };
+    let text = format!("rules:{}{}{}", one("A", "301"), one("All", "*"), one("B", "302"));
+    let mut bench = Bench::new(&text);
+    let speed = [("speed", Value::Double(12.0))];
+    for (index, expected) in [(301, 2), (302, 2), (303, 1)] {
+        let before = bench.engine.evaluations();
+        bench.send("ESS.airFlow", index, &speed);
+        assert_eq!(bench.engine.evaluations() - before, expected, "index {index}");
+    }
+    let said: Vec<String> = bench
+        .effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::SetSeverity { alarm, .. } => Some(alarm.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, ["A", "All", "B"], "in the order of the rules, repeats dropped");
+}
