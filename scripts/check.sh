@@ -35,7 +35,9 @@ step_lint() { cargo clippy $locked --workspace --all-targets -- -D warnings; }
 step_tests() { cargo test $locked --workspace --lib --bins --tests --examples; }
 step_doctests() { cargo test $locked --workspace --doc; }
 step_rules() { catcher rules test config_schema/examples; }
-step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc $locked --workspace --no-deps --document-private-items --quiet; }
+step_docs() { # private items are documented too, so links to them are sound
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc $locked --workspace --no-deps --document-private-items --quiet
+}
 step_demo() { catcher demo --once --json; }
 step_deny() {
   if ! cargo deny --version >/dev/null 2>&1; then skip "cargo-deny is not installed"; return; fi
