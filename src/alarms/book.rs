@@ -205,6 +205,11 @@ impl Book {
         self.entries.values().filter(|entry| entry.rule == rule).map(|entry| entry.name.to_string()).collect()
     }
 
+    /// Names of the rules that own an alarm.
+    pub fn owners(&self) -> BTreeSet<String> {
+        self.entries.values().map(|entry| entry.rule.clone()).collect()
+    }
+
     /// Every alarm, nominal ones too, in the order in which they were made.
     pub fn show(&self) -> Vec<AlarmSnapshot> {
         self.entries.values().map(Entry::snapshot).collect()

@@ -10,6 +10,7 @@ use super::{Answer, Command, Core, Event, Output, Sender, Settings};
 use crate::alarms::{AlarmConfig, Severity};
 use crate::journal::Record;
 use crate::rules::{Input as RuleInput, ManualTrigger, Mode, Rule};
+use crate::tasks::state::TaskState;
 
 impl Core {
     pub(super) fn command(&mut self, command: Command, now: Tai, out: &mut Vec<Output>) -> Answer {
@@ -135,6 +136,57 @@ impl Core {
         self.apply_rules(now, out);
         if !std::mem::replace(&mut self.restored, true) {
             self.restore_states();
+            self.reconcile(now, out);
+        }
+        self.sync_quarantine();
+    }
+
+    /// After a restart: what the journal kept for rules that are gone or changed is let go.
+    fn reconcile(&mut self, now: Tai, out: &mut Vec<Output>) {
+        for owner in self.book.owners() {
+            if self.rules.get(&owner).is_none() {
+                self.drop_rule(&owner, out);
+            }
+        }
+        let gone: Vec<String> =
+            self.saved_states.keys().filter(|name| self.rules.get(name).is_none()).cloned().collect();
+        for name in gone {
+            self.saved_states.remove(&name);
+            out.push(Output::Record(Record::delete(format!("engine/{name}"))));
+        }
+        let mut actions = Vec::new();
+        let mut effects = Vec::new();
+        let waiting: Vec<(String, String)> = self
+            .runs
+            .active()
+            .filter(|run| run.state == TaskState::Pending)
+            .map(|run| (run.id().to_owned(), run.header.rule.clone()))
+            .collect();
+        for (id, rule) in waiting {
+            let known = ["queue", "running"].iter().any(|list| self.engine_lists(&rule, list).contains(&id));
+            if !known {
+                let reason = format!("rule {rule} was changed or removed before the run began");
+                drop(self.runs.cancel(&id, &reason, now, &mut actions));
+            }
+        }
+        let names: Vec<String> = self.rules.iter().map(|(name, _)| name.to_owned()).collect();
+        for rule in names {
+            for id in self.engine_lists(&rule, "running") {
+                if self.runs.active().all(|run| run.id() != id) {
+                    self.engine.step(RuleInput::RunEnded { rule: &rule, run_id: &id }, now, &mut effects);
+                }
+            }
+        }
+        self.work_off(&mut effects, now, out);
+        self.work_off_actions(actions, now, out);
+    }
+
+    /// Quarantine is the engine's to say: it goes with the revision, and lasts over a restart.
+    fn sync_quarantine(&mut self) {
+        let names: Vec<String> = self.rules.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            let reason = self.engine.status(&name).and_then(|status| status.quarantined);
+            self.rules.quarantine(&name, reason);
         }
     }
 
@@ -162,6 +214,10 @@ impl Core {
         let inactive: Vec<String> =
             self.rules.iter().filter(|(_, e)| !e.is_active()).map(|(n, _)| n.to_owned()).collect();
         let mut effects = Vec::new();
+        if self.enabled {
+            // The past of these rules has been read; what is read again is for the new ones only.
+            self.engine.history_done();
+        }
         self.engine.replace_rules(&all, now, &mut effects);
         for name in &inactive {
             self.engine.step(RuleInput::SetEnabled { rule: name, enabled: false }, now, &mut effects);
@@ -193,7 +249,9 @@ impl Core {
 
     pub(super) fn enable(&mut self, now: Tai, out: &mut Vec<Output>) {
         self.enabled = true;
+        self.engine.history_done();
         self.book.thaw(now);
+        self.begin_waiting(now, out);
         let mut effects = Vec::new();
         self.engine.reevaluate_all(now, &mut effects);
         self.work_off(&mut effects, now, out);

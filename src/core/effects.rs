@@ -57,9 +57,6 @@ impl Core {
         self.checkpoint_due = true;
         match effect {
             Effect::StartRun(request) => {
-                self.rules.set_triggered(&request.rule.name, request.at);
-                self.unsaved_rules.insert(request.rule.name.clone());
-                self.changed_rules.insert(request.rule.name.clone());
                 self.start_run(request, now, actions, more);
             }
             Effect::QueueRun(request) => {
@@ -88,7 +85,7 @@ impl Core {
             }
             Effect::Quarantine { rule, reason } => {
                 out.push(Output::Warn(format!("rule {} is quarantined: {reason}", rule.name)));
-                self.rules.quarantine(&rule.name, reason);
+                self.rules.quarantine(&rule.name, Some(reason));
                 self.changed_rules.insert(rule.name.clone());
             }
         }
@@ -103,12 +100,57 @@ impl Core {
     ) {
         let (header, plan) = header(&request);
         let id = header.id.clone();
-        if self.runs.start(header, request.context, plan, now, actions) {
+        if !self.enabled && !self.runs.knows(&id) {
+            self.runs.queue(header, request.context, plan, actions);
+            self.rule_of_run.insert(id, request.rule);
+        } else if !self.enabled && self.runs.active().any(|run| run.id() == id) {
+            // The next of a queue: nothing begins outside ENABLED. See `begin_waiting`.
+        } else if self.runs.start(header, request.context, plan, now, actions) {
+            self.triggered(&request.rule.name, request.at);
             self.rule_of_run.insert(id, request.rule);
         } else if self.runs.active().all(|run| run.id() != id) {
             // Seen before (records read again after a restart) and over: the engine must not wait for its end.
             self.engine.step(RuleInput::RunEnded { rule: &request.rule.name, run_id: &id }, now, more);
         }
+    }
+
+    fn triggered(&mut self, rule: &str, at: Tai) {
+        self.rules.set_triggered(rule, at);
+        self.unsaved_rules.insert(rule.to_owned());
+        self.changed_rules.insert(rule.to_owned());
+    }
+
+    /// Entering ENABLED: the runs whose turn came while nothing was to begin.
+    pub(super) fn begin_waiting(&mut self, now: Tai, out: &mut Vec<Output>) {
+        let waiting: Vec<String> =
+            self.runs.active().filter(|r| r.state == TaskState::Pending).map(|r| r.id().to_owned()).collect();
+        let mut actions = Vec::new();
+        for id in waiting {
+            let (Some(run), Some(rule)) = (self.runs.get(&id), self.rule_of_run.get(&id).cloned()) else {
+                continue;
+            };
+            if !self.engine_lists(&rule.name, "running").contains(&id) {
+                continue;
+            }
+            let (header, context) = (run.header.clone(), run.context.clone());
+            if header.start_before.0 < now.0 {
+                let reason = "its trigger is older than max_event_age";
+                drop(self.runs.cancel(&id, reason, now, &mut actions));
+                continue;
+            }
+            let at = header.at;
+            self.runs.start(header, context, plan_of(&rule), now, &mut actions);
+            self.triggered(&rule.name, at);
+        }
+        self.work_off_actions(actions, now, out);
+    }
+
+    /// The runs that the engine counts as `running`, or has in its `queue`.
+    pub(super) fn engine_lists(&self, rule: &str, list: &str) -> Vec<String> {
+        let state = self.engine.checkpoint(rule).unwrap_or_default();
+        let all = state.get(list).and_then(Json::as_array).cloned().unwrap_or_default();
+        let id = |entry: &Json| entry.as_str().or_else(|| entry.get("run_id")?.as_str()).map(str::to_owned);
+        all.iter().filter_map(id).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one effect")]
@@ -174,7 +216,7 @@ impl Core {
         let rule = self.rule_of_run.get(run_id).cloned();
         let Some(run) = self.runs.get(run_id) else { return };
         self.engine.step(RuleInput::RunEnded { rule: &run.header.rule, run_id }, now, effects);
-        if run.state == TaskState::Skipped {
+        if run.state == TaskState::Skipped || run.started.is_none() {
             self.rule_of_run.remove(run_id);
             return;
         }

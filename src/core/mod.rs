@@ -26,6 +26,8 @@ mod recover;
 pub mod rule_table;
 pub mod selftest;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,6 +159,8 @@ pub struct Core {
     restored: bool,
     /// What `recover` found to be gone on with, until [`Input::Resume`].
     resumed: Vec<RunAction>,
+    /// Runs that ended before the restart and have no report yet, until [`Input::Resume`].
+    unreported: Vec<String>,
     /// Empty between steps; kept for its capacity.
     effects: Vec<Effect>,
 }
@@ -182,6 +186,7 @@ impl Core {
             checkpoint_due: false,
             restored: false,
             resumed: Vec::new(),
+            unreported: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -194,7 +199,12 @@ impl Core {
                     return;
                 }
             }
-            Input::Sample(sample) | Input::History(sample) => {
+            Input::Sample(sample) => {
+                if !self.engine_step(RuleInput::Quiet(sample), now, out) {
+                    return;
+                }
+            }
+            Input::History(sample) => {
                 if !self.engine_step(RuleInput::History(sample), now, out) {
                     return;
                 }

@@ -66,7 +66,18 @@ impl Core {
         };
         let bad = self.runs.import(recovery.entries, &plans, now, &mut actions);
         problems.extend(bad.into_iter().map(|entry| entry.to_string()));
-        self.rule_of_run = rules.into_inner();
+        let mut rules = rules.into_inner();
+        // Ended, but the process died before the report was there.
+        for run in self.runs.finished().filter(|run| run.started.is_some() && run.report_url.is_empty()) {
+            let severity = crate::alarms::Severity::try_from(run.severity).unwrap_or_default();
+            if let Ok(rule) = (recovery.compile)(&run.header.rule, &run.header.definition)
+                && rule.report.includes(severity)
+            {
+                rules.insert(run.id().to_owned(), rule);
+                self.unreported.push(run.id().to_owned());
+            }
+        }
+        self.rule_of_run = rules;
         self.resumed = actions;
         self.settle(now, out);
         problems
@@ -83,6 +94,9 @@ impl Core {
     pub(super) fn resume(&mut self, now: Tai, out: &mut Vec<Output>) {
         let actions = std::mem::take(&mut self.resumed);
         self.work_off_actions(actions, now, out);
+        for run_id in std::mem::take(&mut self.unreported) {
+            out.push(Output::WriteReport { run_id });
+        }
     }
 }
 

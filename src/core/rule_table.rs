@@ -127,12 +127,13 @@ impl RuleTable {
     pub fn configure(&mut self, rules: &[Arc<Rule>]) -> Vec<String> {
         for entry in self.entries.values_mut() {
             entry.configured = None;
-            entry.quarantine = None;
         }
         for rule in rules {
             self.entries.entry(rule.name.clone()).or_default().configured = Some(rule.clone());
         }
-        self.entries.iter().filter(|(_, e)| e.rule().is_none()).map(|(n, _)| n.clone()).collect()
+        // One that was added at run time and does not compile any more is kept: its author may mend it.
+        let gone = |e: &Entry| e.rule().is_none() && e.memory.definition.is_none();
+        self.entries.iter().filter(|(_, e)| gone(e)).map(|(n, _)| n.clone()).collect()
     }
 
     /// Adds or replaces a rule at run time.
@@ -179,10 +180,10 @@ impl RuleTable {
         Ok(())
     }
 
-    /// Takes a rule out of evaluation because it misbehaves.
-    pub fn quarantine(&mut self, name: &str, reason: String) {
+    /// Takes a rule out of evaluation because it misbehaves, or, without a reason, puts it back.
+    pub fn quarantine(&mut self, name: &str, reason: Option<String>) {
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.quarantine = Some(reason);
+            entry.quarantine = reason;
         }
     }
 

@@ -1,0 +1,208 @@
+//! The process may die after any step: what the journal has gives the same alarms, rules and runs, and nothing is sent
+//! twice.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::tasks::runs::RunsSummary;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Wind(f64),
+    Wait(f64),
+    End(i64),
+    Acknowledge(bool),
+    Mute(bool),
+    SwitchRule(bool),
+    Add(bool),
+    Remove,
+    Trigger(i64),
+    Cancel,
+    Csc(bool),
+    Report,
+    Crash,
+    /// A sample whose records were written, and then nothing more.
+    CrashAmidst(f64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let wind = || prop_oneof![Just(3.0), Just(8.0), Just(12.0), Just(20.0), Just(30.0), Just(f64::NAN)];
+    prop_oneof![
+        6 => wind().prop_map(Op::Wind),
+        2 => prop_oneof![Just(1.0), Just(400.0), Just(4000.0)].prop_map(Op::Wait),
+        3 => (0..2i64).prop_map(Op::End),
+        1 => any::<bool>().prop_map(Op::Acknowledge),
+        1 => any::<bool>().prop_map(Op::Mute),
+        1 => any::<bool>().prop_map(Op::SwitchRule),
+        1 => any::<bool>().prop_map(Op::Add),
+        1 => Just(Op::Remove),
+        2 => (0..5i64).prop_map(Op::Trigger),
+        1 => Just(Op::Cancel),
+        1 => any::<bool>().prop_map(Op::Csc),
+        1 => Just(Op::Report),
+        2 => Just(Op::Crash),
+        1 => wind().prop_map(Op::CrashAmidst),
+    ]
+}
+
+/// What must not be forgotten.
+fn remembered(world: &World) -> Json {
+    let core = &world.core;
+    let alarms = serde_json::to_value(core.alarms().export()).unwrap();
+    let rules: BTreeMap<String, Json> = core
+        .rules()
+        .iter()
+        .map(|(name, e)| {
+            let memory = serde_json::to_value(e.memory()).unwrap();
+            (name.to_owned(), json!([memory, e.origin().to_string(), e.state(true) as i64]))
+        })
+        .collect();
+    let runs = core.runs();
+    let runs: BTreeMap<String, Json> = runs
+        .active()
+        .chain(runs.finished())
+        .map(|run| {
+            let steps: Vec<Json> = run
+                .steps
+                .iter()
+                .map(|s| json!([s.name(), s.state.word(), s.attempt, s.params, s.result]))
+                .collect();
+            (run.id().to_owned(), json!([run.state.word(), run.severity, run.report_url, steps]))
+        })
+        .collect();
+    let going: BTreeSet<String> = world.going.iter().map(|call| call.id.to_string()).collect();
+    // Which of two that ended at one instant came first is not kept.
+    let counts = RunsSummary { finished_ids: String::new(), ..core.runs().summary() };
+    json!({"alarms": alarms, "rules": rules, "runs": runs, "going": going, "counts": format!("{:?}", counts)})
+}
+
+fn act(world: &mut World, op: &Op) {
+    let alarm = || "Level|Edge".to_owned();
+    match op.clone() {
+        Op::Wind(wind) => world.wind(wind),
+        Op::Wait(seconds) => world.wait(seconds),
+        Op::End(code) => world.end_first(code),
+        Op::Acknowledge(true) => {
+            drop(world.command(Command::Acknowledge { alarm: alarm(), severity: 4, user: "me".into() }));
+        }
+        Op::Acknowledge(false) => drop(world.command(Command::Unacknowledge { alarm: alarm() })),
+        Op::Mute(true) => {
+            let mute = Command::Mute { alarm: alarm(), duration_s: 600.0, severity: 4, user: "me".into() };
+            drop(world.command(mute));
+        }
+        Op::Mute(false) => drop(world.command(Command::Unmute { alarm: alarm() })),
+        Op::SwitchRule(true) => drop(world.command(Command::EnableRule { rule: "Edge".into() })),
+        Op::SwitchRule(false) => {
+            drop(world.command(Command::DisableRule { rule: "Edge".into(), reason: "why not".into() }));
+        }
+        Op::Add(enabled) => drop(world.add(LEVEL_2, enabled)),
+        Op::Remove => drop(world.command(Command::RemoveRule { rule: "Level".into() })),
+        Op::Trigger(n) => {
+            if world.core.enabled() {
+                drop(world.trigger(n));
+            }
+        }
+        Op::Cancel => {
+            let first = world.core.runs().active().next().map(|r| r.id().to_owned());
+            if let Some(id) = first {
+                drop(world.command(Command::CancelTask { task_id: id, reason: String::new() }));
+            }
+        }
+        Op::Csc(true) => world.step(Input::Enable),
+        Op::Csc(false) => world.step(Input::Disable),
+        Op::Report => {
+            if let Some(run_id) = world.reports_wanted.pop() {
+                let url = Ok(format!("http://{run_id}"));
+                world.step(Input::ReportWritten { run_id, url });
+            }
+        }
+        Op::Crash => crash(world),
+        Op::CrashAmidst(wind) => {
+            world.wind_until(wind, false);
+            let active: Vec<&str> = world.core.runs().active().map(|r| r.id()).collect();
+            let begun: BTreeSet<StepId> = world
+                .core
+                .runs()
+                .active()
+                .flat_map(|r| r.steps.iter().filter(|s| s.dispatched).map(|s| (r.id(), s)))
+                .map(|(id, s)| StepId {
+                    run_id: id.to_owned(),
+                    step: s.name().to_owned(),
+                    attempt: s.attempt,
+                })
+                .collect();
+            assert!(begun.len() <= active.len());
+            let enabled = world.core.enabled();
+            world.restart();
+            let going: BTreeSet<StepId> = world.going.iter().map(|c| c.id.clone()).collect();
+            assert_eq!(going, begun, "what was written down and not sent is gone on with");
+            if enabled {
+                world.step(Input::Enable);
+            }
+        }
+    }
+}
+
+fn crash(world: &mut World) {
+    let enabled = world.core.enabled();
+    let before = remembered(world);
+    world.restart();
+    assert_eq!(remembered(world), before);
+    if enabled {
+        world.step(Input::Enable);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_was_answered_is_forgotten_and_nothing_is_sent_twice(
+        ops in proptest::collection::vec(op(), 1..40)
+    ) {
+        let mut world = World::enabled(RULES);
+        for op in &ops {
+            act(&mut world, op);
+            let once: BTreeSet<&StepId> = world.sent.iter().collect();
+            assert_eq!(once.len(), world.sent.len(), "sent twice after {op:?}");
+        }
+        crash(&mut world);
+    }
+}
+
+/// A record that comes again after a restart (its position was noted too early) starts nothing.
+#[test]
+fn a_record_read_again_starts_no_second_run() {
+    let mut world = World::enabled(RULES);
+    world.wind(5.0);
+    world.wind(11.0);
+    world.end_first(0);
+    assert_eq!(world.sent.len(), 1);
+    world.restart();
+    world.step(Input::Enable);
+    world.offset -= 2;
+    world.wind(5.0);
+    world.wind(11.0);
+    assert_eq!(world.sent.len(), 1, "the same partition and offset is the same occurrence");
+    world.wind(5.0);
+    world.wind(11.0);
+    assert_eq!(world.sent.len(), 2);
+}
+
+#[test]
+fn a_report_that_the_crash_prevented_is_written_after_it() {
+    let mut world = World::enabled(RULES);
+    world.wind(5.0);
+    world.wind(11.0);
+    world.end_first(0);
+    let wanted = std::mem::take(&mut world.reports_wanted);
+    assert_eq!(wanted.len(), 1);
+    world.restart();
+    assert_eq!(world.reports_wanted, wanted);
+    world.step(Input::ReportWritten { run_id: wanted[0].clone(), url: Ok("http://r".into()) });
+    world.reports_wanted.clear();
+    world.restart();
+    assert!(world.reports_wanted.is_empty());
+}
