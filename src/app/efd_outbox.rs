@@ -88,7 +88,9 @@ impl OutboxPart {
                 match outbox.push(vec![point]).await {
                     Ok(()) => {}
                     // Counted by the outbox: what was spooled before goes out first.
-                    Err(full @ SpoolError::Full { .. }) => tracing::error!("a result is not written to the EFD: {full}"),
+                    Err(full @ SpoolError::Full { .. }) => {
+                        tracing::error!("a result is not written to the EFD: {full}")
+                    }
                     Err(error) => return Err(format!("spool: {error}")),
                 }
             }
