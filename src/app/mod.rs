@@ -145,6 +145,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     );
     let backends = backends(domain, &library, &schemas, &site, intake.recent(), options.csc.simulation_mode)?;
     let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
+    let driver_handle = driver.clone();
     parts.add("task driver", async {
         driver_task.run().await;
         Ok(())
@@ -188,6 +189,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         publisher: Arc::clone(&publisher),
         schemas,
         site,
+        driver: driver_handle,
         secrets: options.secrets,
         report_base,
         last_override: arc_swap::ArcSwap::from_pointee(String::new()),

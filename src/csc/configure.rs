@@ -13,6 +13,7 @@ use crate::alarms::AlarmConfig;
 use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
 use crate::rules::{Rule, SchemaSource, SourceFile};
+use crate::tasks::driver::Order;
 
 /// Sub-folder of the configuration that holds rule files.
 const RULES: &str = "rules";
@@ -38,6 +39,8 @@ impl CatcherCsc {
             None => None,
         };
         let settings = settings(&config, &self.report_base);
+        let limits = config.max_concurrent_steps.clone();
+        self.driver.order(Order::Limits(limits)).await.map_err(|gone| gone.to_string())?;
         self.site.set(config, efd);
         self.core.configure(rules, settings).await
     }

@@ -61,6 +61,8 @@ pub struct CatcherCsc {
     pub schemas: Arc<BusSchemas>,
     /// What the site configured; filled by `start`.
     pub site: Arc<Site>,
+    /// The task driver: the site says how much each backend may do at a time.
+    pub driver: crate::tasks::driver::Driver,
     /// Where secrets named by the configuration are looked up.
     pub secrets: crate::app::Secrets,
     /// Base of the addresses of reports if the site says nothing.
