@@ -55,7 +55,7 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 
 async fn serve(own: Own, csc: salobj::csc::CscOptions) -> anyhow::Result<ExitCode> {
     crate::telemetry::init("info", salobj::log::layer());
-    let library = own.xml.library()?;
+    let library = own.xml.library()?.with_compiled_in("Catcher")?;
     let env = Env::from_process()?;
     let transport = KafkaTransport::new(&env, KafkaOptions::default())?;
     let domain = Domain::new(Arc::new(transport), Clock::System, env);
