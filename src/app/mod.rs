@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
-use crate::intake::{BusSchemas, Intake, LibrarySchemas, Positions, Recent};
+use crate::intake::{BusSchemas, Intake, Positions, Recent};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;
@@ -113,7 +113,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let component = library.component("Catcher").map_err(|e| StartError::Local(e.to_string()))?;
     let library = Arc::new(library);
     let bus = (Arc::clone(domain.transport()), &domain.env().topic_subname);
-    let schemas = Arc::new(BusSchemas::new(LibrarySchemas::new(Arc::clone(&library)), bus.0, bus.1));
+    let schemas = Arc::new(BusSchemas::new(Arc::clone(&library), bus.0, bus.1));
     for (_, rule) in recovered.entries.iter().filter(|(key, _)| key.starts_with("rule/")) {
         schemas.learn(&rule.to_string()).await;
     }

@@ -223,7 +223,9 @@ impl Core {
             self.engine.step(RuleInput::SetEnabled { rule: name, enabled: false }, now, &mut effects);
         }
         for rule in &all {
-            let keep: BTreeSet<&str> = rule.alarm.iter().map(|plan| plan.name.as_str()).collect();
+            // A rule that went into shadow has no alarm any more.
+            let plan = rule.alarm.iter().filter(|_| rule.mode == Mode::Live);
+            let keep: BTreeSet<&str> = plan.map(|plan| plan.name.as_str()).collect();
             for stale in self.book.names_of(&rule.name).iter().filter(|name| !keep.contains(name.as_str())) {
                 self.remove_alarm(stale, out);
             }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use regex::Regex;
-use sal_idl::{Enumeration, Topic, names};
+use sal_idl::{Enumeration, Library, Topic, names};
 use salobj::transport::Transport;
 
-use super::schemas::LibrarySchemas;
 use crate::rules::{SchemaError, SchemaSource, TopicSchema};
 
 /// A topic as rules write it: `ESS:301.tel_airFlow`, `Test.evt_x`, `Test.ackcmd`.
@@ -22,7 +21,7 @@ type Key = (String, String);
 /// The library, and behind it what has been learnt from the registry. The compiler asks without waiting: what a text
 /// names has to be learnt before it is compiled.
 pub struct BusSchemas {
-    library: LibrarySchemas,
+    library: Arc<Library>,
     transport: Arc<dyn Transport>,
     subname: String,
     learnt: RwLock<BTreeMap<Key, Result<Arc<TopicSchema>, String>>>,
@@ -30,7 +29,7 @@ pub struct BusSchemas {
 
 impl BusSchemas {
     /// The library first, then the registry of this bus.
-    pub fn new(library: LibrarySchemas, transport: Arc<dyn Transport>, subname: impl Into<String>) -> Self {
+    pub fn new(library: Arc<Library>, transport: Arc<dyn Transport>, subname: impl Into<String>) -> Self {
         Self { library, transport, subname: subname.into(), learnt: RwLock::default() }
     }
 
@@ -47,7 +46,7 @@ impl BusSchemas {
             };
             let key = (component.to_owned(), sal_name);
             let known = matches!(read(&self.learnt).get(&key), Some(Ok(_)));
-            if known || self.library.has(component) {
+            if known || self.library.contains(component) {
                 continue;
             }
             if let Some(schema) = self.ask(&key.0, &key.1).await {
@@ -76,7 +75,7 @@ impl BusSchemas {
 
 impl SchemaSource for BusSchemas {
     fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
-        if self.library.has(component) {
+        if self.library.contains(component) {
             return self.library.topic(component, sal_name);
         }
         let key = (component.to_owned(), sal_name.to_owned());
@@ -98,7 +97,7 @@ impl SchemaSource for BusSchemas {
     }
 
     fn components(&self) -> Vec<String> {
-        let mut all = self.library.components();
+        let mut all = SchemaSource::components(self.library.as_ref());
         all.extend(read(&self.learnt).keys().map(|key| key.0.clone()));
         all.sort();
         all.dedup();
@@ -125,7 +124,6 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use sal_idl::Library;
     use salobj::transport::memory::MemoryTransport;
     use salobj::{Clock, Tai};
 
@@ -138,7 +136,7 @@ mod tests {
 
     fn schemas() -> (BusSchemas, MemoryTransport) {
         let bus = MemoryTransport::new(Clock::scaled(Tai(0.0), 1.0));
-        let library = LibrarySchemas::new(Arc::new(Library::embedded()));
+        let library = Arc::new(Library::embedded());
         (BusSchemas::new(library, Arc::new(bus.clone()), "test"), bus)
     }
 

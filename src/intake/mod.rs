@@ -14,14 +14,12 @@
 //! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
 //! * [`recent`]: the last minutes of what analyses ask for, in memory
-//! * [`schemas`], [`bus_schemas`]: the interfaces as the rule compiler sees them: of the library, and of the registry
 
 pub mod bus_schemas;
 pub mod decode;
 mod fetch;
 pub mod reader;
 pub mod recent;
-pub mod schemas;
 pub mod subscriptions;
 mod topic;
 
@@ -29,4 +27,3 @@ pub use bus_schemas::BusSchemas;
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
 pub use recent::{Recent, SeriesNeed};
-pub use schemas::LibrarySchemas;

@@ -24,8 +24,10 @@ use crate::sim::scenario::Scenario;
 const INDEX: i32 = 1;
 
 /// The shipped rules, byte for byte.
-const RULES: (&str, &str) =
-    ("first_look.yaml", include_str!("../../../config_schema/examples/first_look.yaml"));
+const RULES: [(&str, &str); 2] = [
+    ("wind_forecast.yaml", include_str!("../../../config_schema/examples/wind_forecast.yaml")),
+    ("jitter_auxtel.yaml", include_str!("../../../config_schema/examples/jitter_auxtel.yaml")),
+];
 
 /// How long the demo listens for a component that it would play before it begins (real time).
 const LISTEN: Duration = Duration::from_millis(1500);
@@ -223,7 +225,9 @@ fn real_efd(which: &str) -> anyhow::Result<EfdConfig> {
 fn write_config(folder: &Path, efd: &EfdConfig) -> anyhow::Result<PathBuf> {
     let dir = folder.join("config");
     std::fs::create_dir_all(dir.join("rules"))?;
-    std::fs::write(dir.join("rules").join(RULES.0), RULES.1)?;
+    for (name, text) in RULES {
+        std::fs::write(dir.join("rules").join(name), text)?;
+    }
     let init = serde_json::json!({
         "auto_acknowledge_delay_s": 0.0,
         "auto_unacknowledge_delay_s": 0.0,
