@@ -17,6 +17,8 @@ use crate::tasks::state::TaskState;
 
 /// Deadlines at one instant after which something is wrong with the rule engine.
 const RESTLESS: usize = 10_000;
+/// How a note that a run began ends.
+const BEGINS: &str = "begins";
 /// Transitions shown with a failure.
 const SHOWN: usize = 8;
 /// Two times closer than this are the same instant, seconds: less than any period, more than the rounding of a `Tai`.
@@ -269,7 +271,11 @@ impl<'a> Player<'a> {
                     }
                 } else if task.timestamp_started > 0.0 && !self.started.contains(&task.task_id) {
                     self.started.push(task.task_id.clone());
-                    self.remember(format!("run {} begins", self.started.len()));
+                    // Of runs that follow each other the last is enough.
+                    if self.history.back().is_some_and(|text| text.ends_with(BEGINS)) {
+                        self.history.pop_back();
+                    }
+                    self.remember(format!("run {} {BEGINS}", self.started.len()));
                 }
             }
             Event::Task(task) if task.state >= TaskState::Failed.value() && !task.error.is_empty() => {

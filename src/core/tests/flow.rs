@@ -31,7 +31,7 @@ fn a_trigger_runs_raises_the_alarm_and_gets_its_report() {
         events.iter().filter_map(|e| if let Event::Result(r) = e { Some(r) } else { None }).collect();
     assert_eq!(results.len(), 1);
     assert_eq!((results[0].severity, results[0].value), (2, 1.0), "judged before the result is told");
-    assert_eq!(world.reports_wanted, [id.clone()]);
+    assert_eq!(world.reports_wanted, std::slice::from_ref(&id));
     world.step(Input::ReportWritten { run_id: id.clone(), url: Ok("http://r".into()) });
     assert_eq!(world.core.alarms().get("Edge").unwrap().report_url, "http://r");
     assert_eq!(world.core.runs().get(&id).unwrap().report_url, "http://r");
