@@ -158,10 +158,7 @@ impl RuleState {
         if self.work.recent.contains(&queued.run_id) {
             return;
         }
-        self.work.recent.push_back(queued.run_id.clone());
-        if self.work.recent.len() > RECENT {
-            self.work.recent.pop_front();
-        }
+        self.remember(&queued.run_id);
         let trigger = &self.rule.trigger;
         let limit = trigger.max_event_age.as_secs_f64();
         let cooldown = trigger.cooldown.as_secs_f64();
@@ -180,6 +177,14 @@ impl RuleState {
             }
         };
         self.skip(&queued, reason, out);
+    }
+
+    /// Keeps the ids of the newest runs, so that an occurrence seen twice starts one.
+    fn remember(&mut self, run_id: &str) {
+        self.work.recent.push_back(run_id.to_owned());
+        if self.work.recent.len() > RECENT {
+            self.work.recent.pop_front();
+        }
     }
 
     /// Budget and concurrency; starts or queues the run.
@@ -337,7 +342,7 @@ impl RuleState {
         }
         match self.admit(queued, now, out) {
             Ok(()) => {
-                self.work.recent.push_back(run_id.clone());
+                self.remember(&run_id);
                 Ok(run_id)
             }
             Err(reason) => Err(TriggerRefused::Busy { rule: name, reason }),
