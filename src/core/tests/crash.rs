@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tasks::run::Run;
 use crate::tasks::runs::RunsSummary;
+use crate::tasks::state::TaskState;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -147,9 +149,24 @@ fn act(world: &mut World, op: &Op) {
 
 fn crash(world: &mut World) {
     let enabled = world.core.enabled();
-    let before = remembered(world);
+    // A run that had not begun and whose trigger is too old by now is aborted, as design section 5 says.
+    let now = world.now;
+    let overdue = |run: &&Run| run.state == TaskState::Pending && run.header.start_before.0 < now.0;
+    let overdue: Vec<String> =
+        world.core.runs().active().filter(overdue).map(|run| run.id().to_owned()).collect();
+    let mut before = remembered(world);
     world.restart();
-    assert_eq!(remembered(world), before);
+    let mut after = remembered(world);
+    for id in &overdue {
+        assert_eq!(after["runs"][id][0], "aborted");
+    }
+    if !overdue.is_empty() {
+        for what in ["runs", "counts"] {
+            before[what].take();
+            after[what].take();
+        }
+    }
+    assert_eq!(after, before);
     if enabled {
         world.step(Input::Enable);
     }
@@ -205,4 +222,14 @@ fn a_report_that_the_crash_prevented_is_written_after_it() {
     world.reports_wanted.clear();
     world.restart();
     assert!(world.reports_wanted.is_empty());
+}
+
+#[test]
+fn a_run_that_waited_too_long_is_aborted_after_a_crash() {
+    let mut world = World::enabled(RULES);
+    for op in [Op::Wind(3.0), Op::Csc(false), Op::Wind(12.0), Op::SwitchRule(true), Op::Wait(4000.0)] {
+        act(&mut world, &op);
+    }
+    crash(&mut world);
+    assert!(world.sent.is_empty(), "nothing is sent so late");
 }
