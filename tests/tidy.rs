@@ -46,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("journal", &["journal"]),
     ("rules", &["rules", "alarms", "tasks"]),
     ("intake", &["intake", "rules", "tasks"]),
-    ("outputs", &["outputs", "tasks"]),
+    ("outputs", &["outputs", "tasks", "journal"]),
     ("reports", &["reports", "tasks"]),
     ("tasks", &["tasks", "rules", "alarms", "journal", "outputs"]),
     ("core", &["core", "rules", "alarms", "tasks", "journal", "reports", "config"]),

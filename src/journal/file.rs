@@ -12,13 +12,14 @@
 //! the same, and it is tried again when the segment has grown by a half.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::frame::{self, HEADER};
+use super::lock::{FolderLock, LockError};
 use super::{Journal, Record};
 
 /// Segments smaller than this are not compacted.
@@ -28,7 +29,7 @@ const COMPACT_FROM_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct FileJournal {
     dir: PathBuf,
-    _lock: File,
+    _lock: FolderLock,
     segment: u64,
     file: File,
     /// Bytes of the segment that are whole and synced.
@@ -315,24 +316,11 @@ fn list(dir: &Path) -> Result<(Vec<u64>, Vec<PathBuf>), OpenError> {
     Ok((segments, temps))
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join("lock");
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(at("open the lock", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(OpenError::Locked { dir: dir.to_owned(), owner });
-        }
-        Err(TryLockError::Error(error)) => return Err(at("take the lock", &path)(error)),
-    }
-    let mut tell = || {
-        file.set_len(0)?;
-        writeln!(file, "process {}", std::process::id())
-    };
-    tell().map_err(at("write the lock", &path))?;
-    Ok(file)
+fn lock(dir: &Path) -> Result<FolderLock, OpenError> {
+    FolderLock::take(dir).map_err(|error| match error {
+        LockError::Held { owner } => OpenError::Locked { dir: dir.to_owned(), owner },
+        LockError::Io { what, path, source } => OpenError::Io { what, path, source },
+    })
 }
 
 fn make_dir(dir: &Path) -> Result<(), OpenError> {

@@ -6,9 +6,11 @@
 //!
 //! * [`mod@file`]: a folder of this machine
 //! * [`frame`]: how records lie in a file
+//! * [`lock`]: one process for a folder
 
 pub mod file;
 pub mod frame;
+pub mod lock;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,7 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::Point;
+use crate::journal::lock::{FolderLock, LockError};
 
 /// How much a spool may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,7 @@ pub struct Spool {
     file: File,
     sent: Position,
     pending: u64,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Spool {
@@ -116,14 +117,10 @@ impl Spool {
             move |source| SpoolError::Io { path, source }
         };
         fs::create_dir_all(dir).map_err(fail(dir))?;
-        let lock = File::create(dir.join("lock")).map_err(fail(dir))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(SpoolError::Locked { path: dir.to_owned() }),
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(SpoolError::Io { path: dir.to_owned(), source });
-            }
-        }
+        let lock = FolderLock::take(dir).map_err(|error| match error {
+            LockError::Held { .. } => SpoolError::Locked { path: dir.to_owned() },
+            LockError::Io { path, source, .. } => SpoolError::Io { path, source },
+        })?;
         let mut segments = list_segments(dir).map_err(fail(dir))?;
         let mut recovered = Recovered::default();
         if let Some((newest, length)) = segments.last_mut() {
