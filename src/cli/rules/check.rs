@@ -1,0 +1,30 @@
+//! `catcher rules check`: every mistake of every file at once.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::files::Files;
+use super::{colour, show};
+
+/// Arguments of `catcher rules check`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    files: Files,
+}
+
+/// True if all is right.
+pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
+    let (checked, _) = args.files.open()?;
+    let good = checked.mistakes.is_empty();
+    if args.files.json {
+        let files: Vec<_> = checked.files.iter().map(show::file_json).collect();
+        let mistakes: Vec<_> = checked.mistakes.iter().map(show::mistake_json).collect();
+        writeln!(out, "{:#}", json!({"good": good, "files": files, "mistakes": mistakes}))?;
+    } else {
+        show::mistakes(&checked.mistakes, colour(), out)?;
+        show::files(checked.files.as_slice(), &checked.mistakes, colour(), out)?;
+    }
+    Ok(good)
+}

@@ -1,0 +1,94 @@
+//! Rule files named on the command line: read and compiled.
+
+use std::path::{Path, PathBuf};
+
+use sal_idl::Library;
+
+use crate::cli::topics::XmlDir;
+use crate::core::selftest::TestFile;
+use crate::rules::{Diagnostic, SchemaSource, SourceFile, compile};
+
+/// Rule files, and how their results are printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// Rule files, or folders with such (every *.yaml and *.yml in them).
+    #[arg(required = true, value_name = "FILES")]
+    pub(super) files: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) xml: XmlDir,
+}
+
+/// The files, read and compiled.
+pub(super) struct Checked {
+    pub(super) files: Vec<TestFile>,
+    pub(super) mistakes: Vec<Diagnostic>,
+}
+
+impl Files {
+    /// The files, compiled with the interfaces that the arguments name; a file that cannot be read is an [`Unreadable`].
+    pub(super) fn open(&self) -> anyhow::Result<(Checked, Library)> {
+        let sources = read(&self.files)?;
+        let library = self.xml.library()?;
+        Ok((compiled(sources, &library), library))
+    }
+}
+
+/// A file or folder that cannot be read: wrong usage, not a wrong file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unreadable(String);
+
+/// Compiles all files; a file with mistakes has no rules.
+pub(super) fn compiled(sources: Vec<SourceFile>, schemas: &dyn SchemaSource) -> Checked {
+    let mut checked = Checked { files: Vec::new(), mistakes: Vec::new() };
+    for source in sources {
+        let rules = compile(&source, schemas).unwrap_or_else(|mistakes| {
+            checked.mistakes.extend(mistakes);
+            Vec::new()
+        });
+        checked.files.push(TestFile { source, rules });
+    }
+    checked
+}
+
+/// All files; those of folders in the order of their names.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unreadable> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            folder(path, &mut found)?;
+        } else {
+            found.push(path.clone());
+        }
+    }
+    if let (true, Some(path)) = (found.is_empty(), paths.first()) {
+        return Err(Unreadable(format!("there is no *.yaml file in {}", path.display())));
+    }
+    let one = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Unreadable(format!("cannot read {}: {e}", path.display())))?;
+        Ok(SourceFile { name: path.display().to_string(), text })
+    };
+    found.into_iter().map(one).collect()
+}
+
+fn folder(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Unreadable> {
+    let cannot = |e: std::io::Error| Unreadable(format!("cannot read {}: {e}", path.display()));
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+        .map_err(cannot)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()
+        .map_err(cannot)?;
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            folder(&entry, found)?;
+        } else if entry.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            found.push(entry);
+        }
+    }
+    Ok(())
+}

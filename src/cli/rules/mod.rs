@@ -1,0 +1,59 @@
+//! `catcher rules`: work on rule files, one file of code for each subcommand. Nothing is sent to anybody.
+
+mod check;
+mod files;
+mod junit;
+mod show;
+mod test;
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
+
+/// Subcommands of `catcher rules`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Are these rule files right? Tells every mistake at once, with its place.
+    #[command(after_help = "Exit code: 0 all is right, 1 mistakes were found, 2 a file cannot be read.
+
+Examples:
+  catcher rules check my_rules.yaml
+  catcher rules check --json config_schema/examples
+  catcher rules check --xml-dir ~/ts_xml/python/lsst/ts/xml/data rules/*.yaml")]
+    Check(check::Args),
+    /// Run the tests that these rule files hold, in virtual time.
+    #[command(
+        after_help = "Exit code: 0 all tests passed, 1 one failed or a file has mistakes, 2 a file cannot be read.
+
+Examples:
+  catcher rules test my_rules.yaml
+  catcher rules test config_schema/examples --junit results.xml
+  catcher rules test --json my_rules.yaml"
+    )]
+    Test(test::Args),
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = match command {
+        Command::Check(args) => check::run(&args, &mut out),
+        Command::Test(args) => test::run(&args, &mut out),
+    };
+    out.flush()?;
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(error) if error.is::<files::Unreadable>() => {
+            super::complain(&error);
+            Ok(ExitCode::from(USAGE))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Colour on a terminal, unless the user does not want it.
+pub(super) fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
