@@ -7,6 +7,7 @@ use salobj::Value;
 use serde_json::{Map, Value as Json};
 
 use super::expr::lists::{to_json, value_of};
+use super::expr::outline::Outline;
 use super::expr::scope::CellPlan;
 use super::expr::tree::{BoolE, Expr, NumE};
 use super::expr::{Env, Mark, Stateful};
@@ -31,6 +32,27 @@ pub(crate) struct Code {
     pub(crate) clocked: bool,
     pub(crate) steps: BTreeMap<String, StepCode>,
     pub(crate) alarm: Option<AlarmCode>,
+    /// The terms of every expression, to explain what it gave.
+    pub(crate) outlines: Vec<(Place, Outline)>,
+}
+
+/// Where an expression of a rule stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Place {
+    /// `when` of the trigger.
+    When,
+    /// `filter` of this input.
+    Filter(usize),
+    /// `when` of this step.
+    Step(String),
+    /// `gate` of the alarm.
+    Gate,
+    /// `value` of this judgement.
+    Value(usize),
+    /// `severity` of this judgement.
+    Severity(usize),
+    /// The condition for this severity of this judgement.
+    Level(usize, Severity),
 }
 
 /// One input.

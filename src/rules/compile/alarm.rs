@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::names::{MayUse, template};
 use super::{Checked, Work};
 use crate::alarms::{AlarmConfig, Escalate, Levels, Severity};
-use crate::rules::code::{AlarmCode, Condition, Verdict};
+use crate::rules::code::{AlarmCode, Condition, Place, Verdict};
 use crate::rules::expr::scope::Allowed;
 use crate::rules::expr::tree::{BoolE, Expr, NumE};
 use crate::rules::model::{AlarmPlan, FromLevel, Occasion};
@@ -50,17 +50,19 @@ pub(super) fn alarm(work: &Work<'_>, on: &Occasion) -> Option<(AlarmPlan, AlarmC
             "an alarm has `conditions`, or its own `value`, `levels` or `severity`, not both",
         );
     } else if has_own {
-        conditions.extend(condition(work, &own, &mut reads));
+        conditions.extend(condition(work, 0, &own, &mut reads));
     } else if spec.conditions.is_empty() {
         let help = "give it `value` and `levels`, a condition for each level, `severity`, or `conditions`"
             .to_owned();
         problems.add_help(spec.span, "nothing sets the alarm's severity", help);
     } else {
-        conditions.extend(spec.conditions.iter().filter_map(|c| condition(work, c, &mut reads)));
+        let all = spec.conditions.iter().enumerate();
+        conditions.extend(all.filter_map(|(i, c)| condition(work, i, c, &mut reads)));
     }
     let allowed = Allowed { state: true, tasks: true, ..Allowed::default() };
     let gate = spec.gate.as_ref().and_then(|g| {
         let (when, checked) = work.condition(g.when.as_ref()?, allowed, "gate")?;
+        work.keep(Place::Gate, &checked);
         reads.add(&checked);
         Some((when, g.otherwise.unwrap_or(OnIdle::Clear)))
     });
@@ -125,15 +127,15 @@ fn reason(work: &Work<'_>, at: &At<String>, judged: bool) -> Option<Template> {
     template(work, at.span, &at.value, may).map(|(t, _)| t)
 }
 
-fn condition(work: &Work<'_>, spec: &ConditionSpec, reads: &mut Reads) -> Option<Condition> {
+fn condition(work: &Work<'_>, at: usize, spec: &ConditionSpec, reads: &mut Reads) -> Option<Condition> {
     let reason = spec.reason.as_ref().and_then(|r| reason(work, r, spec.value.is_some()));
-    let verdict = verdict(work, spec, reads)?;
+    let verdict = verdict(work, at, spec, reads)?;
     Some(Condition { verdict, hold: spec.hold.as_ref().map_or(0.0, |h| h.value.0), reason })
 }
 
 const ALLOWED: Allowed = Allowed { state: true, tasks: true, trigger: false, fields: false };
 
-fn verdict(work: &Work<'_>, spec: &ConditionSpec, reads: &mut Reads) -> Option<Verdict> {
+fn verdict(work: &Work<'_>, at: usize, spec: &ConditionSpec, reads: &mut Reads) -> Option<Verdict> {
     let problems = work.problems;
     if let Some(cel) = &spec.severity {
         if let Some(levels) = &spec.levels {
@@ -142,7 +144,7 @@ fn verdict(work: &Work<'_>, spec: &ConditionSpec, reads: &mut Reads) -> Option<V
         if let Some(value) = &spec.value {
             problems.add(value.span, "`value` goes with `levels`");
         }
-        return severity(work, cel, reads);
+        return severity(work, at, cel, reads);
     }
     if spec.value.is_none() {
         for (key, span) in [
@@ -170,13 +172,14 @@ fn verdict(work: &Work<'_>, spec: &ConditionSpec, reads: &mut Reads) -> Option<V
         return None;
     }
     match &spec.value {
-        Some(value) => limits(work, spec, value, levels, reads),
-        None => each(work, levels, reads),
+        Some(value) => limits(work, at, spec, value, levels, reads),
+        None => each(work, at, levels, reads),
     }
 }
 
-fn severity(work: &Work<'_>, cel: &At<Cel>, reads: &mut Reads) -> Option<Verdict> {
+fn severity(work: &Work<'_>, at: usize, cel: &At<Cel>, reads: &mut Reads) -> Option<Verdict> {
     let checked = work.check(cel, ALLOWED)?;
+    work.keep(Place::Severity(at), &checked);
     reads.add(&checked);
     match checked.typed.expr {
         expr @ (Expr::Int(_) | Expr::Dyn(_) | Expr::Text(_)) => {
@@ -193,6 +196,7 @@ fn severity(work: &Work<'_>, cel: &At<Cel>, reads: &mut Reads) -> Option<Verdict
 
 fn limits(
     work: &Work<'_>,
+    at: usize,
     spec: &ConditionSpec,
     value: &At<Cel>,
     levels: &LevelsSpec,
@@ -235,6 +239,7 @@ fn limits(
         None
     };
     let checked = checked?;
+    work.keep(Place::Value(at), &checked);
     reads.add(&checked);
     let value_expr: NumE = match checked.typed.expr.clone() {
         Expr::Num(x) => x,
@@ -255,7 +260,7 @@ fn limits(
     })
 }
 
-fn each(work: &Work<'_>, levels: &LevelsSpec, reads: &mut Reads) -> Option<Verdict> {
+fn each(work: &Work<'_>, at: usize, levels: &LevelsSpec, reads: &mut Reads) -> Option<Verdict> {
     let mut all: Vec<(Severity, BoolE, String)> = Vec::new();
     for (severity, node) in levels.entries.iter().rev() {
         let Some(text) = node
@@ -268,6 +273,7 @@ fn each(work: &Work<'_>, levels: &LevelsSpec, reads: &mut Reads) -> Option<Verdi
         };
         let cel = At { value: Cel(text.clone()), span: node.span };
         if let Some((condition, checked)) = work.condition(&cel, ALLOWED, severity_key(*severity)) {
+            work.keep(Place::Level(at, *severity), &checked);
             reads.add(&checked);
             all.push((*severity, condition, text.trim().to_owned()));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use salobj::Value;
 
 use super::Work;
-use crate::rules::code::{Filter, InputCode};
+use crate::rules::code::{Filter, InputCode, Place};
 use crate::rules::diagnose::suggest;
 use crate::rules::expr::lists;
 use crate::rules::expr::scope::{Allowed, Cells, FUNCTIONS, InputScope, RESERVED, Shape};
@@ -224,7 +224,7 @@ fn one(
         let at = fields.first().map_or(spec.topic.span, |f| f.span);
         problems.add(at, "an input has `field` or `fields`, not both");
     }
-    let filter = spec.filter.as_ref().and_then(|cel| filter(work, cel, schema));
+    let filter = spec.filter.as_ref().and_then(|cel| filter(work, position, cel, schema));
     let mut initial = Vec::new();
     let mut single = None;
     let mut window = None;
@@ -402,7 +402,12 @@ fn windowed(
 }
 
 /// A filter sees the fields of the message by their bare names; its cells are its own.
-fn filter(work: &Work<'_>, cel: &At<crate::rules::spec::Cel>, schema: &Arc<TopicSchema>) -> Option<Filter> {
+fn filter(
+    work: &Work<'_>,
+    position: u16,
+    cel: &At<crate::rules::spec::Cel>,
+    schema: &Arc<TopicSchema>,
+) -> Option<Filter> {
     let mut enums = Vec::new();
     enums.extend(work.schemas.enumerations(&schema.component));
     let own = Work {
@@ -419,8 +424,10 @@ fn filter(work: &Work<'_>, cel: &At<crate::rules::spec::Cel>, schema: &Arc<Topic
         enums,
         tasks: Vec::new(),
         clocked: Default::default(),
+        outlines: Default::default(),
     };
-    let (expr, _) = own.condition(cel, Allowed { fields: true, ..Allowed::default() }, "filter")?;
+    let (expr, checked) = own.condition(cel, Allowed { fields: true, ..Allowed::default() }, "filter")?;
+    work.keep(Place::Filter(usize::from(position)), &checked);
     let needs = own.cells.into_plans().into_iter().map(|p| p.need).collect();
     Some(Filter { expr, needs })
 }

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use sal_idl::Enumeration;
 
-use super::code::Code;
+use super::code::{Code, Place};
 use super::diagnose::{Diagnostic, SourceFile, suggest};
+use super::expr::outline::Outline;
 use super::expr::scope::{Allowed, Cells, InputScope, Scope, TaskScope};
 use super::expr::tree::{BoolE, Expr};
-use super::expr::{Stateful, Typed, check};
+use super::expr::{Outlined, Stateful, Typed, check};
 use super::model::{Mode, Occasion, Rule, Trigger};
 use super::read;
 use super::schema::SchemaSource;
@@ -98,11 +99,14 @@ pub(super) struct Work<'a> {
     pub(super) enums: Vec<Enumeration>,
     pub(super) tasks: Vec<TaskScope>,
     pub(super) clocked: Cell<bool>,
+    /// The terms of its expressions, to explain them.
+    pub(super) outlines: RefCell<Vec<(Place, Outline)>>,
 }
 
 /// An expression, the inputs that it reads, and whether it reads tasks.
 pub(super) struct Checked {
     pub(super) typed: Typed,
+    pub(super) outline: Outline,
     pub(super) reads: u64,
     pub(super) reads_tasks: bool,
 }
@@ -123,9 +127,10 @@ impl Work<'_> {
             clocked: Cell::new(false),
         };
         match check(&cel.value.0, &scope) {
-            Ok(typed) => {
+            Ok(Outlined { typed, outline }) => {
                 self.clocked.set(self.clocked.get() || scope.clocked.get());
-                Some(Checked { typed, reads: scope.read.get(), reads_tasks: scope.reads_tasks.get() })
+                let (reads, reads_tasks) = (scope.read.get(), scope.reads_tasks.get());
+                Some(Checked { typed, outline, reads, reads_tasks })
             }
             Err(mistakes) => {
                 for m in mistakes {
@@ -135,6 +140,11 @@ impl Work<'_> {
                 None
             }
         }
+    }
+
+    /// Keeps the terms of an expression that is used at this place.
+    pub(super) fn keep(&self, place: Place, checked: &Checked) {
+        self.outlines.borrow_mut().push((place, checked.outline.clone()));
     }
 
     /// Checks a condition.
@@ -169,6 +179,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         enums: Vec::new(),
         tasks: Vec::new(),
         clocked: Cell::new(false),
+        outlines: RefCell::default(),
     };
     let inputs = inputs::inputs(&mut work);
     let workflow = workflow::workflow(&mut work);
@@ -186,6 +197,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
     let clocked = work.clocked.get();
     let inputs = inputs::finish(inputs, &work.cells);
     let (cells, stateful) = (work.cells.into_plans(), work.stateful.into_inner());
+    let outlines = work.outlines.into_inner();
     let definition = text::definition(problems, node);
     Some(Rule {
         revision: text::revision(node),
@@ -200,7 +212,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         report: spec.report.and_then(|r| r.from).unwrap_or_default(),
         budget: spec.budget.unwrap_or_default(),
         tests,
-        code: Code { inputs, cells, stateful, when, when_reads, clocked, steps, alarm: code },
+        code: Code { inputs, cells, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
     })
 }
 
@@ -276,7 +288,10 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
         overlap: spec.overlap.unwrap_or_default(),
     };
     match when {
-        Some((when, checked)) => (trigger, Some(when), checked.reads),
+        Some((when, checked)) => {
+            work.keep(Place::When, &checked);
+            (trigger, Some(when), checked.reads)
+        }
         None => (trigger, None, 0),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::Work;
 use super::inputs::{field, topic};
 use super::names::{MayUse, template};
-use crate::rules::code::StepCode;
+use crate::rules::code::{Place, StepCode};
 use crate::rules::diagnose::suggest;
 use crate::rules::expr::prepass::parse_duration;
 use crate::rules::expr::scope::{Allowed, ResultType, TaskScope};
@@ -214,7 +214,10 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
     }
     if let Some(when) = &task.when {
         let allowed = Allowed { tasks: true, trigger: true, ..Allowed::default() };
-        code.when = work.condition(when, allowed, "when").map(|(c, _)| c);
+        code.when = work.condition(when, allowed, "when").map(|(c, checked)| {
+            work.keep(Place::Step(name.to_owned()), &checked);
+            c
+        });
         for step in &work.tasks {
             let mentioned = when.value.0.contains(&format!("tasks.{}", step.name));
             if mentioned && !earlier.contains(&step.name) {

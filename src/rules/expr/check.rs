@@ -6,6 +6,7 @@ use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue, SourceInfo, operator
 use salobj::Value;
 
 use super::lists;
+use super::outline::{Branch, Outline};
 use super::prepass::{Prepared, prepare};
 use super::scope::{FUNCTIONS, ResultType, Scope, Shape};
 use super::tree::*;
@@ -28,6 +29,13 @@ pub(crate) struct Typed {
     pub(crate) unit: Option<Arc<str>>,
 }
 
+/// A typed expression with its terms.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlined {
+    pub(crate) typed: Typed,
+    pub(crate) outline: Outline,
+}
+
 impl From<Expr> for Typed {
     fn from(expr: Expr) -> Typed {
         Typed { expr, unit: None }
@@ -40,12 +48,15 @@ pub(crate) struct Checker<'s, 'a> {
     pub(crate) mistakes: Vec<Mistake>,
     /// Names bound by `all`, `map` and the like; the position is the slot.
     pub(super) locals: Vec<(String, Elem)>,
+    /// The terms that were checked and do not belong to a greater one yet.
+    pub(super) terms: Vec<Branch>,
+    text: &'s str,
     prepared: Prepared,
     info: SourceInfo,
 }
 
 /// Parses and checks an expression of any type.
-pub(crate) fn check(text: &str, scope: &Scope<'_>) -> Result<Typed, Vec<Mistake>> {
+pub(crate) fn check(text: &str, scope: &Scope<'_>) -> Result<Outlined, Vec<Mistake>> {
     let prepared = prepare(text);
     if text.trim().is_empty() {
         return Err(vec![Mistake { span: (0, 0), message: "the expression is empty".into(), help: None }]);
@@ -57,10 +68,14 @@ pub(crate) fn check(text: &str, scope: &Scope<'_>) -> Result<Typed, Vec<Mistake>
             return Err(mistakes.take(1).collect());
         }
     };
-    let mut checker = Checker { scope, mistakes: Vec::new(), locals: Vec::new(), prepared, info };
+    let (mistakes, locals, terms) = (Vec::new(), Vec::new(), Vec::new());
+    let mut checker = Checker { scope, mistakes, locals, terms, text, prepared, info };
     let typed = checker.expr(&ast);
-    match typed {
-        Some(typed) if checker.mistakes.is_empty() => Ok(typed),
+    match (typed, checker.terms.pop()) {
+        (Some(typed), Some(mut root)) if checker.mistakes.is_empty() => {
+            root.span = (text.len() - text.trim_start().len(), text.trim_end().len());
+            Ok(Outlined { typed, outline: Outline { text: text.into(), root } })
+        }
         _ => Err(checker.mistakes),
     }
 }
@@ -105,8 +120,18 @@ impl Checker<'_, '_> {
         None
     }
 
-    /// The typed form of any expression.
+    /// The typed form of any expression; its term is noted.
     pub(super) fn expr(&mut self, at: &IdedExpr) -> Option<Typed> {
+        let mark = self.terms.len();
+        let typed = self.typed(at);
+        let inner = self.terms.split_off(mark);
+        let typed = typed?;
+        let (anchor, local) = (self.span(at), self.locals.len());
+        self.terms.push(Branch::of(at, self.text, anchor, local, &typed.expr, inner));
+        Some(typed)
+    }
+
+    fn typed(&mut self, at: &IdedExpr) -> Option<Typed> {
         match &at.expr {
             Ast::Literal(literal) => self.literal(at, literal),
             Ast::Ident(name) => self.name(at, name),

@@ -4,6 +4,7 @@ use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue};
 
 use super::check::{Checker, Typed, to_num};
 use super::memory::{Kind, Stateful};
+use super::outline::Branch;
 use super::prepass::parse_duration;
 use super::scope::{FUNCTIONS, METHODS, Shape};
 use super::tree::*;
@@ -111,6 +112,8 @@ impl Checker<'_, '_> {
                 && let Shape::Message(schema, _) = &scope.inputs[i].shape
                 && let Some(stamp) = schema.field("private_sndStamp")
             {
+                let span = self.span(at);
+                self.terms.push(Branch::input(i as u16, (span.0, span.0 + span.1)));
                 return Some(self.field(i, stamp, crate::rules::flow::Part::Whole).expr);
             }
         }
@@ -124,6 +127,8 @@ impl Checker<'_, '_> {
             && let Some(i) = scope.inputs.iter().position(|x| x.name == *name)
         {
             scope.read.set(scope.read.get() | 1 << i.min(63));
+            let span = self.span(at);
+            self.terms.push(Branch::input(i as u16, (span.0, span.0 + span.1)));
             return Some(i as u16);
         }
         let help = match &at.expr {

@@ -255,6 +255,47 @@ impl Memory {
         }
     }
 
+    /// What it has seen so far, in words, for an explanation.
+    pub(crate) fn note<'a>(&self, kind: &'a Kind, env: &Env<'a>) -> Option<String> {
+        let now = env.now;
+        match kind {
+            Kind::Hold(..) | Kind::Elapsed(_) if self.since.is_nan() => None,
+            Kind::Hold(_, seconds) if !self.paused.is_nan() => {
+                let so_far = self.paused - self.since;
+                Some(format!("was true for {so_far:.1} s of {seconds} s, and waits while it is unknown"))
+            }
+            Kind::Hold(_, seconds) => {
+                let so_far = now - self.since;
+                let left = self.since + seconds - now;
+                let rest = if left > 0.0 { format!(", {left:.1} s to go") } else { String::new() };
+                Some(format!("true for {so_far:.1} s of {seconds} s{rest}"))
+            }
+            Kind::Elapsed(_) => Some(format!("true for {:.1} s", now - self.since)),
+            Kind::UnchangedFor(_) if self.since.is_nan() => None,
+            Kind::UnchangedFor(_) => Some(format!("changed last {:.1} s ago", now - self.since)),
+            Kind::Consecutive(_, n) => Some(format!("{} in a row of {n}", self.count)),
+            Kind::CountIn(_, seconds) => {
+                Some(format!("{} time(s) within the last {seconds} s", self.times.len()))
+            }
+            Kind::Absent(input, seconds) => {
+                let last = env.marks.get(usize::from(*input))?.received;
+                let said = if last.is_finite() { "the last message came" } else { "it began to wait" };
+                let ago = now - last.max(self.since);
+                Some(format!("{said} {ago:.1} s ago, of {seconds} s"))
+            }
+            Kind::Then(_, _, _) if self.since.is_nan() => Some("the first was not true yet".to_owned()),
+            Kind::Then(_, _, within) => {
+                let ago = now - self.since;
+                Some(format!("the first was true {ago:.1} s ago, {within} s are allowed"))
+            }
+            Kind::Rose(_) | Kind::Fell(_) => match &self.last {
+                Value::Bool(last) => Some(format!("was {last} when it was last looked at")),
+                _ => None,
+            },
+            Kind::Changed(_) | Kind::Prev(_) | Kind::Counter(..) | Kind::Past(..) => None,
+        }
+    }
+
     /// For the journal.
     pub(crate) fn save(&self) -> Json {
         json!({

@@ -15,8 +15,10 @@ mod check_calls;
 mod check_ops;
 pub(crate) mod env;
 mod eval;
+pub(crate) mod explain;
 pub(crate) mod lists;
 pub(crate) mod memory;
+pub(crate) mod outline;
 pub(crate) mod prepass;
 pub(crate) mod scope;
 pub(crate) mod tree;
@@ -24,8 +26,10 @@ pub(crate) mod units;
 
 #[cfg(test)]
 pub(crate) use check::Mistake;
-pub(crate) use check::{Typed, check};
+pub(crate) use check::{Outlined, Typed, check};
 pub(crate) use env::{Env, Mark, Why};
+pub(crate) use explain::Explainer;
+pub use explain::Term;
 pub(crate) use memory::{Memory, Stateful};
 
 #[cfg(test)]

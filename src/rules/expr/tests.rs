@@ -1,5 +1,7 @@
 //! Expressions by example, and against the cel crate's own interpreter.
 
+mod explain;
+
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -9,7 +11,6 @@ use salobj::Value;
 use serde_json::{Map, json};
 
 use super::scope::{Allowed, Cells, InputScope, Scope, Shape};
-use super::tree::Expr;
 use super::*;
 use crate::rules::flow::Part;
 use crate::rules::schema::{FieldKind, FieldSchema, TopicSchema};
@@ -78,7 +79,7 @@ impl Bench {
         Bench { inputs, cells, stateful: RefCell::default(), values, marks }
     }
 
-    fn check(&self, text: &str) -> Result<Expr, Vec<Mistake>> {
+    fn check(&self, text: &str) -> Result<Outlined, Vec<Mistake>> {
         let state = |name: &str, value| EnumItem { name: name.into(), value };
         let enums = [Enumeration {
             name: "SummaryState".into(),
@@ -107,11 +108,19 @@ impl Bench {
             reads_tasks: Cell::new(false),
             clocked: Cell::new(false),
         };
-        check(text, &scope).map(|t| t.expr)
+        check(text, &scope)
     }
 
     fn json(&self, text: &str) -> (serde_json::Value, Option<String>) {
-        let expr = self.check(text).unwrap_or_else(|m| panic!("{text}: {m:?}"));
+        let checked = self.check(text).unwrap_or_else(|m| panic!("{text}: {m:?}"));
+        self.run(&checked, |checked, env, names| {
+            let value = checked.typed.expr.json(env).unwrap_or(json!("unknown"));
+            (value, env.why.get().map(|w| w.say(names)))
+        })
+    }
+
+    /// Calls with everything that an evaluation sees.
+    fn run<T>(&self, checked: &Outlined, f: impl for<'a> FnOnce(&'a Outlined, &Env<'a>, &[&str]) -> T) -> T {
         let parameters: Map<_, _> = json!({"limit": 3.5, "count": 2, "pipeline": "isr.yaml", "list": [1, 2]})
             .as_object()
             .unwrap()
@@ -136,15 +145,22 @@ impl Bench {
             why: Cell::new(None),
         };
         let names: Vec<&str> = self.inputs.iter().map(|i| i.name.as_str()).collect();
-        let value = expr.json(&env).unwrap_or(json!("unknown"));
-        (value, env.why.get().map(|w| w.say(&names)))
+        f(checked, &env, &names)
     }
 }
 
 #[test]
 fn values_of_expressions() {
     let bench = Bench::new();
-    for (text, expected) in [
+    for (text, expected) in corpus() {
+        let (value, why) = bench.json(text);
+        assert_eq!(value, expected, "{text}: {why:?}");
+    }
+}
+
+/// Expressions and what they give.
+fn corpus() -> Vec<(&'static str, serde_json::Value)> {
+    vec![
         ("x > 3", json!(true)),
         ("n / 2 + 1", json!(4)),
         ("-n % 4", json!(-3)),
@@ -181,10 +197,7 @@ fn values_of_expressions() {
         ("known(x) && !known(late) && stale(late)", json!(true)),
         ("10m + 30s > 5m", json!(true)),
         ("utc_hour() >= 0.0", json!(true)),
-    ] {
-        let (value, why) = bench.json(text);
-        assert_eq!(value, expected, "{text}: {why:?}");
-    }
+    ]
 }
 
 #[test]
