@@ -19,6 +19,7 @@ mod model;
 mod read;
 mod schema;
 mod series;
+mod sorted;
 mod spec;
 mod template;
 mod test_case;

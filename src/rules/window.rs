@@ -5,12 +5,14 @@
 //! | first, last, count | ends of the queue | O(1) |
 //! | mean, sum, std, rms, rate, slope | running sums about a pivot, renewed after as many removals as the window is long | O(1) |
 //! | min, max, ptp | monotonic queues | O(1) amortized |
-//! | median, quantile | a sorted array kept beside the queue, exact | O(log n) search, O(n) move |
+//! | median, quantile | a sorted list in chunks kept beside the queue, exact | O(log n) search, a chunk is moved |
 //!
 //! A value that is missing or NaN is left out. Values come by their send stamps; one that is older than the newest in
 //! the window is put in its place. The window at time t holds the stamps in (t - length, t], or the newest n.
 
 use std::collections::VecDeque;
+
+use super::sorted::Sorted;
 
 /// Most values that a window keeps; beyond that the oldest go, and are counted.
 pub(crate) const MOST: usize = 100_000;
@@ -72,7 +74,7 @@ enum Help {
     None,
     Sums(Sums),
     Extremes { min: VecDeque<(u64, f64)>, max: VecDeque<(u64, f64)> },
-    Sorted(Vec<f64>),
+    Sorted(Sorted),
 }
 
 /// Sums of values and stamps, each relative to a pivot so that they keep their digits.
@@ -125,7 +127,7 @@ impl Window {
             Reducer::Min | Reducer::Max | Reducer::Ptp => {
                 Help::Extremes { min: VecDeque::new(), max: VecDeque::new() }
             }
-            Reducer::Median | Reducer::Quantile(_) => Help::Sorted(Vec::new()),
+            Reducer::Median | Reducer::Quantile(_) => Help::Sorted(Sorted::default()),
             Reducer::Count | Reducer::First | Reducer::Last | Reducer::Rate => Help::None,
         };
         Window {
@@ -168,10 +170,7 @@ impl Window {
                     }
                     max.push_back((number, value));
                 }
-                Help::Sorted(sorted) => {
-                    let at = sorted.partition_point(|v| *v < value);
-                    sorted.insert(at, value);
-                }
+                Help::Sorted(sorted) => sorted.insert(value),
             }
         }
         let most = if let Length::Count(n) = self.length { n } else { MOST };
@@ -203,10 +202,7 @@ impl Window {
                     max.push_back((number, *v));
                 }
             }
-            Help::Sorted(sorted) => {
-                let at = sorted.partition_point(|v| *v < value);
-                sorted.insert(at, value);
-            }
+            Help::Sorted(sorted) => sorted.insert(value),
         }
     }
 
@@ -231,10 +227,7 @@ impl Window {
                     }
                 }
             }
-            Help::Sorted(sorted) => {
-                let at = sorted.partition_point(|v| *v < gone.1);
-                sorted.remove(at);
-            }
+            Help::Sorted(sorted) => sorted.remove(gone.1),
         }
     }
 
@@ -303,10 +296,11 @@ impl Window {
     }
 }
 
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+fn quantile(sorted: &Sorted, q: f64) -> f64 {
     let at = q * (sorted.len() - 1) as f64;
     let (low, high) = (at.floor() as usize, at.ceil() as usize);
-    if low == high { sorted[low] } else { sorted[low] + (sorted[high] - sorted[low]) * (at - low as f64) }
+    let below = sorted.at(low);
+    if low == high { below } else { below + (sorted.at(high) - below) * (at - low as f64) }
 }
 
 #[cfg(test)]
@@ -357,15 +351,16 @@ mod tests {
                     w.iter().map(|p| (p.0 - t0) * (p.1 - sum / n)).sum::<f64>() / spread
                 }
             }
-            Reducer::Median => {
-                v.sort_by(f64::total_cmp);
-                quantile(&v, 0.5)
-            }
-            Reducer::Quantile(q) => {
-                v.sort_by(f64::total_cmp);
-                quantile(&v, q)
-            }
+            Reducer::Median => ranked(&mut v, 0.5),
+            Reducer::Quantile(q) => ranked(&mut v, q),
         }
+    }
+
+    fn ranked(v: &mut [f64], q: f64) -> f64 {
+        v.sort_by(f64::total_cmp);
+        let at = q * (v.len() - 1) as f64;
+        let (low, high) = (v[at.floor() as usize], v[at.ceil() as usize]);
+        low + (high - low) * at.fract()
     }
 
     const ALL: [Reducer; 14] = [

@@ -46,13 +46,13 @@ impl RuleState {
     pub(super) fn occasion(
         &mut self,
         kind: &str,
-        input: Option<&str>,
-        occurrence: &Occurrence,
+        input: Option<usize>,
+        occurrence: impl FnOnce() -> Occurrence,
         now: f64,
         out: &mut Vec<Effect>,
     ) {
         match self.when(now, out) {
-            Some(true) => self.fire(kind, input, occurrence, now, out),
+            Some(true) => self.fire(kind, input, &occurrence(), now, out),
             Some(false) => self.idle(out),
             None => {}
         }
@@ -73,14 +73,15 @@ impl RuleState {
 
     /// `when` now; true without one.
     fn when(&mut self, now: f64, out: &mut Vec<Effect>) -> Option<bool> {
-        let rule = self.rule.clone();
-        let Some(when) = &rule.code.when else { return Some(true) };
+        let Some(when) = &self.rule.code.when else { return Some(true) };
         let (truth, why) = {
             let env = self.env(now);
-            (when.get(&env), env.why.get().map(|w| w.say(&rule.code.input_names())))
+            let truth = when.get(&env);
+            let why = if truth.is_none() { env.why.get() } else { None };
+            (truth, why.map(|w| w.say(&self.rule.code.input_names())))
         };
         if truth.is_none() || self.when_error.is_some() {
-            self.when_error = if truth.is_none() { why } else { None };
+            self.when_error = why;
             self.tell_error(out);
         }
         truth
@@ -114,7 +115,7 @@ impl RuleState {
     fn queued(
         &self,
         kind: &str,
-        input: Option<&str>,
+        input: Option<usize>,
         occurrence: &Occurrence,
         now: f64,
         parameters: &Map<String, Json>,
@@ -125,7 +126,7 @@ impl RuleState {
         trigger.insert("occurrence".to_owned(), Json::from(occurrence.text.as_str()));
         trigger.insert("at".to_owned(), Json::from(occurrence.at.0));
         if let Some(input) = input {
-            trigger.insert("input".to_owned(), Json::from(input));
+            trigger.insert("input".to_owned(), Json::from(self.rule.code.inputs[input].name.as_str()));
         }
         context.trigger = trigger;
         Queued {
@@ -149,7 +150,7 @@ impl RuleState {
     fn fire(
         &mut self,
         kind: &str,
-        input: Option<&str>,
+        input: Option<usize>,
         occurrence: &Occurrence,
         now: f64,
         out: &mut Vec<Effect>,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::state::RuleState;
+use super::state::{Known, RuleState};
 use crate::alarms::{Direction, Severity};
 use crate::rules::code::{AlarmCode, Condition, Frozen, Verdict};
 use crate::rules::expr::tree::Expr;
@@ -118,16 +118,23 @@ impl RuleState {
     /// Judges on the latched values, and on the results of the newest run if the alarm reads them.
     #[inline]
     pub(super) fn judge_live(&mut self, now: f64, out: &mut Vec<Effect>) {
-        let rule = self.rule.clone();
+        let RuleState { rule, conditions, cells, marks, memory, fed, said, alarm_error, .. } = self;
         let Some(alarm) = &rule.code.alarm else { return };
-        if alarm.fed_by_tasks && self.fed.is_none() {
+        if alarm.fed_by_tasks && fed.is_none() {
             return;
         }
-        let mut conditions = std::mem::take(&mut self.conditions);
-        let env = self.env(now);
-        let opinion = judge(alarm, &mut conditions, &env, now);
-        let why = env.why.get();
-        self.finish(alarm, conditions, opinion, why.map(|w| w.say(&rule.code.input_names())), now, out);
+        let env = Known { cells, marks, memory }.env(rule, fed, now);
+        let opinion = judge(alarm, conditions, &env, now);
+        let quiet = said.as_ref().is_some_and(|s| s.0 == Severity::None) && alarm_error.is_none();
+        if quiet && matches!(opinion, Opinion::Is(Severity::None, false)) {
+            // As nearly always: all is well, and that is what was said.
+            return;
+        }
+        let why = env.why.get().map(|w| w.say(&rule.code.input_names()));
+        let rule = rule.clone();
+        if let Some(alarm) = &rule.code.alarm {
+            self.finish(alarm, opinion, why, now, out);
+        }
     }
 
     /// Judges on the newest run's results and inputs.
@@ -142,7 +149,8 @@ impl RuleState {
             (opinion, env.why.get().map(|w| w.say(&rule.code.input_names())))
         };
         self.fed = Some(fed);
-        self.finish(alarm, conditions, opinion, why, now, out);
+        self.conditions = conditions;
+        self.finish(alarm, opinion, why, now, out);
     }
 
     /// A step of a run ended.
@@ -168,13 +176,11 @@ impl RuleState {
     fn finish(
         &mut self,
         alarm: &AlarmCode,
-        conditions: Vec<CondState>,
         opinion: Opinion,
         why: Option<String>,
         now: f64,
         out: &mut Vec<Effect>,
     ) {
-        self.conditions = conditions;
         match opinion {
             Opinion::Is(severity, partly) => {
                 if partly || self.alarm_error.is_some() {

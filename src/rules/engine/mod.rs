@@ -176,9 +176,9 @@ impl Engine {
         self.by_name = self.states.iter().enumerate().map(|(i, s)| (s.rule.name.clone(), i)).collect();
         (self.subscriptions, self.routes) = route(&self.states);
         self.timers = Timers::default();
-        for i in 0..self.states.len() {
-            self.states[i].scheduled = f64::INFINITY;
-            self.schedule(i, now.0);
+        for (i, state) in self.states.iter_mut().enumerate() {
+            state.queued = f64::INFINITY;
+            schedule(state, &mut self.timers, i, now.0);
         }
     }
 
@@ -217,12 +217,13 @@ impl Engine {
     }
 
     fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
-        let Some(routes) = self.routes.get_mut(sample.topic.0 as usize) else { return };
-        let routes = std::mem::take(routes.at(sample.sal_index));
+        let Engine { states, routes, timers, subscriptions, evaluations, .. } = self;
+        let Some(routes) = routes.get(sample.topic.0 as usize) else { return };
+        let routes = routes.at(sample.sal_index);
         let mut k = 0;
         while k < routes.len() {
             let i = routes[k].rule as usize;
-            let state = &mut self.states[i];
+            let state = &mut states[i];
             let mut dirty = 0;
             while k < routes.len() && routes[k].rule as usize == i {
                 if feed != Feed::History || state.filling {
@@ -231,25 +232,17 @@ impl Engine {
                 k += 1;
             }
             if dirty != 0 && feed == Feed::Live && state.enabled {
-                self.evaluations += 1;
-                state.on_sample(dirty, sample, &self.subscriptions, now, out);
+                *evaluations += 1;
+                state.on_sample(dirty, sample, subscriptions, now, out);
                 if state.timed {
-                    self.schedule(i, now);
+                    schedule(state, timers, i, now);
                 }
             }
         }
-        *self.routes[sample.topic.0 as usize].at(sample.sal_index) = routes;
     }
 
     fn schedule(&mut self, i: usize, now: f64) {
-        let state = &mut self.states[i];
-        let next = state.next_deadline(now);
-        if next.to_bits() != state.scheduled.to_bits() {
-            state.scheduled = next;
-            if next.is_finite() {
-                self.timers.push(next, i);
-            }
-        }
+        schedule(&mut self.states[i], &mut self.timers, i, now);
     }
 
     /// Works off what is due, each at its own time.
@@ -257,10 +250,15 @@ impl Engine {
         self.now = now;
         while let Some((due, i)) = self.timers.pop_due(now) {
             let state = &mut self.states[i];
-            if due.to_bits() != state.scheduled.to_bits() {
+            if due.to_bits() != state.queued.to_bits() {
                 continue;
             }
-            state.scheduled = f64::INFINITY;
+            state.queued = f64::INFINITY;
+            if state.scheduled > due {
+                // It was put off meanwhile.
+                requeue(state, &mut self.timers, i);
+                continue;
+            }
             let at = state.catch_up(due, now);
             if state.enabled {
                 self.evaluations += 1;
@@ -268,6 +266,20 @@ impl Engine {
             }
             self.schedule(i, at);
         }
+    }
+}
+
+/// Notes when a rule is to be looked at next. A deadline that is put off, as most are at every message, costs nothing: the
+/// entry in the queue stays, and is looked at when it comes up.
+fn schedule(state: &mut RuleState, timers: &mut Timers, i: usize, now: f64) {
+    state.scheduled = state.next_deadline(now);
+    requeue(state, timers, i);
+}
+
+fn requeue(state: &mut RuleState, timers: &mut Timers, i: usize) {
+    if state.scheduled < state.queued {
+        state.queued = state.scheduled;
+        timers.push(state.scheduled, i);
     }
 }
 

@@ -1,6 +1,6 @@
 //! From topics to the rules bound to them, and from a sample's cells to a rule's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::state::RuleState;
@@ -26,15 +26,15 @@ pub(super) struct Route {
 /// many watch the others.
 #[derive(Debug, Default)]
 pub(super) struct TopicRoutes {
-    /// Rules that watch this instance, and those that watch all.
-    by_index: HashMap<i64, Vec<Route>>,
+    /// By instance, in its order: the rules that watch it, and those that watch all.
+    by_index: Vec<(i64, Vec<Route>)>,
     /// Rules that watch all instances, for the instances that nobody names.
     any: Vec<Route>,
 }
 
 impl TopicRoutes {
     fn of(all: Vec<(Option<i64>, Route)>) -> TopicRoutes {
-        let mut by_index: HashMap<i64, Vec<Route>> =
+        let mut by_index: BTreeMap<i64, Vec<Route>> =
             all.iter().filter_map(|(i, _)| Some(((*i)?, Vec::new()))).collect();
         for (index, route) in &all {
             match index {
@@ -43,12 +43,16 @@ impl TopicRoutes {
             }
         }
         let any = all.into_iter().filter(|(i, _)| i.is_none()).map(|(_, r)| r).collect();
-        TopicRoutes { by_index, any }
+        TopicRoutes { by_index: by_index.into_iter().collect(), any }
     }
 
     /// The routes for a message of this instance.
-    pub(super) fn at(&mut self, index: i64) -> &mut Vec<Route> {
-        self.by_index.get_mut(&index).unwrap_or(&mut self.any)
+    #[inline]
+    pub(super) fn at(&self, index: i64) -> &[Route] {
+        match self.by_index.binary_search_by_key(&index, |(of, _)| *of) {
+            Ok(at) => &self.by_index[at].1,
+            Err(_) => &self.any,
+        }
     }
 }
 

@@ -51,14 +51,43 @@ pub(super) struct RuleState {
     /// What was told of these and of a quarantine.
     error: Option<String>,
     /// The run whose results the alarm was last judged on.
-    pub(super) fed: Option<Box<(String, RunContext)>>,
+    pub(super) fed: Fed,
     /// It still takes samples of the past.
     pub(super) filling: bool,
+    /// Its next deadline, and its earliest entry in the queue of deadlines, which may be before it.
     pub(super) scheduled: f64,
+    pub(super) queued: f64,
     next_every: f64,
     /// Apart, so that what every message touches lies close together.
     pub(super) work: Box<Work>,
     pub(super) quarantined: Option<String>,
+}
+
+/// What an evaluation sees of a rule's state.
+pub(super) struct Known<'a> {
+    pub(super) cells: &'a [Value],
+    pub(super) marks: &'a [Mark],
+    pub(super) memory: &'a [Memory],
+}
+
+/// The run whose results the alarm was last judged on, and its context.
+pub(super) type Fed = Option<Box<(String, RunContext)>>;
+
+impl<'a> Known<'a> {
+    #[inline]
+    pub(super) fn env(self, rule: &'a Rule, fed: &'a Fed, now: f64) -> Env<'a> {
+        Env {
+            cells: self.cells,
+            marks: self.marks,
+            memory: self.memory,
+            now,
+            parameters: &rule.parameters,
+            tasks: fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
+            trigger: &NOTHING,
+            locals: RefCell::default(),
+            why: Cell::new(None),
+        }
+    }
 }
 
 /// The runs of a rule: going, waiting, counted.
@@ -118,6 +147,7 @@ impl RuleState {
             fed: None,
             filling: true,
             scheduled: f64::INFINITY,
+            queued: f64::INFINITY,
             next_every: f64::INFINITY,
             work: Box::new(Work { last_run: f64::NEG_INFINITY, ..Work::default() }),
             quarantined: None,
@@ -196,17 +226,8 @@ impl RuleState {
     /// The environment of an evaluation on the latched values.
     #[inline]
     pub(super) fn env(&self, now: f64) -> Env<'_> {
-        Env {
-            cells: &self.cells,
-            marks: &self.marks,
-            memory: &self.memory,
-            now,
-            parameters: &self.rule.parameters,
-            tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
-            trigger: &NOTHING,
-            locals: RefCell::default(),
-            why: Cell::new(None),
-        }
+        let known = Known { cells: &self.cells, marks: &self.marks, memory: &self.memory };
+        known.env(&self.rule, &self.fed, now)
     }
 
     /// Windows and stateful functions as of now.
@@ -223,17 +244,8 @@ impl RuleState {
         for i in 0..self.memory.len() {
             let plan = &self.rule.code.stateful[i];
             let (inner, own) = self.memory.split_at_mut(i);
-            let env = Env {
-                cells: &self.cells,
-                marks: &self.marks,
-                memory: inner,
-                now,
-                parameters: &self.rule.parameters,
-                tasks: self.fed.as_ref().map_or(&*NOTHING, |f| &f.1.tasks),
-                trigger: &NOTHING,
-                locals: RefCell::default(),
-                why: Cell::new(None),
-            };
+            let known = Known { cells: &self.cells, marks: &self.marks, memory: inner };
+            let env = known.env(&self.rule, &self.fed, now);
             let fresh = plan.inputs & dirty != 0 || plan.inputs == 0;
             own[0].update(&plan.kind, fresh, &env);
         }
@@ -252,8 +264,7 @@ impl RuleState {
         self.update_memory(dirty, now);
         if self.each & dirty != 0 {
             let input = (self.each & dirty).trailing_zeros() as usize;
-            let name = self.rule.code.inputs[input].name.clone();
-            self.occasion("each", Some(&name), &message_occurrence(sample, subscriptions), now, out);
+            self.occasion("each", Some(input), || message_occurrence(sample, subscriptions), now, out);
         } else if self.edge_reads & dirty != 0 {
             self.edge(|| message_occurrence(sample, subscriptions), now, out);
         }
@@ -270,7 +281,7 @@ impl RuleState {
                 let scheduled = multiple_at(at, period.as_secs_f64());
                 self.next_every = multiple_after(at, period.as_secs_f64());
                 if self.rule.workflow.is_some() {
-                    self.occasion("every", None, &Occurrence::scheduled(scheduled), at, out);
+                    self.occasion("every", None, || Occurrence::scheduled(scheduled), at, out);
                 }
             }
             Occasion::Edge if self.rule.workflow.is_some() => {

@@ -22,7 +22,8 @@ impl Ord for Due {
     }
 }
 
-/// A queue of deadlines. An entry counts only while it is its rule's newest; older ones are dropped as they come up.
+/// A queue of deadlines. An entry counts only while it is its rule's earliest; others are dropped as they come up. It may
+/// come up before the rule's deadline, which was put off: then the rule is queued again.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<Due>>);
 
