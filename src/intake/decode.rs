@@ -1,9 +1,8 @@
 //! Records to samples: one plan for each topic and schema id, made when the schema is first known.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use salobj::transport::Record;
+use salobj::transport::RecordRef;
 use salobj::wire::{Plan, Want, unframe};
 use salobj::{Tai, Value};
 
@@ -24,7 +23,8 @@ pub struct Decoded<'a> {
 #[derive(Debug)]
 pub(super) struct Decoder {
     wants: Vec<Want>,
-    plans: HashMap<u32, Result<Plan, String>>,
+    /// By schema id, in its order.
+    plans: Vec<(u32, Result<Plan, String>)>,
     cells: Vec<Value>,
     errors: u64,
 }
@@ -32,13 +32,13 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn new(wants: Vec<Want>) -> Self {
         let cells = vec![Value::Null; wants.len()];
-        Self { wants, plans: HashMap::new(), cells, errors: 0 }
+        Self { wants, plans: Vec::new(), cells, errors: 0 }
     }
 
     /// The id of the schema that must be made known with [`Decoder::learn`] before this record can be decoded.
-    pub(super) fn missing(&self, record: &Record) -> Option<u32> {
-        let (id, _) = unframe(record.value.as_deref()?).ok()?;
-        (!self.plans.contains_key(&id)).then_some(id)
+    pub(super) fn missing(&self, record: &RecordRef<'_>) -> Option<u32> {
+        let (id, _) = unframe(record.value?).ok()?;
+        self.place(id).is_err().then_some(id)
     }
 
     /// Takes the schema of an id, or why there is none.
@@ -47,20 +47,28 @@ impl Decoder {
             Ok(text) => Plan::compile(text, &self.wants).map_err(|e| e.to_string()),
             Err(reason) => Err(reason.clone()),
         };
-        self.plans.insert(id, plan);
+        match self.place(id) {
+            Ok(at) => self.plans[at].1 = plan,
+            Err(at) => self.plans.insert(at, (id, plan)),
+        }
+    }
+
+    /// Where the plan of a schema is, or would be.
+    fn place(&self, id: u32) -> Result<usize, usize> {
+        self.plans.binary_search_by_key(&id, |(of, _)| *of)
     }
 
     /// Decodes a record whose schema is known.
     ///
     /// # Errors
     /// Why it cannot be: the record is skipped. A tombstone is `Ok(None)`.
-    pub(super) fn decode(&mut self, record: &Record) -> Result<Option<Decoded<'_>>, String> {
-        let Some(value) = record.value.as_deref() else { return Ok(None) };
+    pub(super) fn decode(&mut self, record: &RecordRef<'_>) -> Result<Option<Decoded<'_>>, String> {
+        let Some(value) = record.value else { return Ok(None) };
         let (id, body) = unframe(value).map_err(|e| e.to_string())?;
-        let plan = match self.plans.get(&id) {
-            Some(Ok(plan)) => plan,
-            Some(Err(reason)) => return Err(reason.clone()),
-            None => return Err(format!("schema id {id} is not known")),
+        let plan = match self.place(id).map(|at| &self.plans[at].1) {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(reason)) => return Err(reason.clone()),
+            Err(_) => return Err(format!("schema id {id} is not known")),
         };
         plan.decode(body, &mut self.cells).map_err(|e| e.to_string())?;
         let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Everything here is owned by the core's loop: the bus client buffers (bounded) while the core is busy, so a slow core
-//! slows reading and nothing else, and a sample is never copied between threads.
+//! slows reading and nothing else, and a sample is never copied between threads. Who wants to know what is kept asks by
+//! message and gets a snapshot.
 //!
 //! * [`subscriptions`]: from the rules' needs to topics and starting points
 //! * [`decode`]: records to samples; what cannot be decoded is counted and logged, never fatal

@@ -5,23 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use salobj::transport::{ReadEvent, Reader, Record, StartAt, TopicSpec, Transport, TransportError};
+use salobj::transport::{
+    Batch, BatchItem, ReadEvent, Reader, RecordRef, StartAt, TopicSpec, Transport, TransportError,
+};
 use salobj::{Clock, Tai};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 
 use super::decode::Decoder;
 use super::fetch::Fetches;
-use super::recent::{Recent, SeriesNeed, lock};
+use super::recent::{Ask, Kept, Recent, SeriesNeed};
 use super::subscriptions;
 use super::topic::{Before, Stood, Topic};
 use crate::rules::{Sample, Subscriptions, TopicId, TopicNeed};
 use crate::telemetry::Meter;
 
-/// Records taken from the bus at a time.
-const BATCH: usize = 500;
-
-/// Records that may wait for their schemas, of all topics together; beyond that reading pauses.
+/// Records that may wait for their schemas, of all topics together, and their bytes; beyond that reading pauses.
 const HELD: usize = 10_000;
+const HELD_BYTES: usize = 32 << 20;
 
 /// Where a reader stands: the journal entry `positions`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,12 +45,25 @@ pub struct Intake {
     reader: Option<Box<dyn Reader>>,
     /// Readers that there have been.
     readers: u64,
-    events: Vec<ReadEvent>,
+    batch: Batch,
     fetches: Fetches,
     /// Topics of which records wait for a schema.
     holding: BTreeSet<usize>,
     series: Vec<SeriesNeed>,
     recent: Arc<Recent>,
+    /// Analyses that want to know what is kept.
+    asks: mpsc::Receiver<Ask>,
+    /// Counts the batches of which something was kept.
+    kept_more: watch::Sender<u64>,
+}
+
+/// What is counted of a batch; the meter gets it at its end.
+#[derive(Default)]
+struct Counts {
+    messages: u64,
+    bytes: u64,
+    samples: u64,
+    kept: bool,
 }
 
 impl Intake {
@@ -61,11 +75,14 @@ impl Intake {
         group: String,
         meter: Arc<Meter>,
     ) -> Self {
+        let (recent, asks, kept_more) = Recent::new();
         Self {
             fetches: Fetches::new(Arc::clone(&transport)),
             holding: BTreeSet::new(),
             series: Vec::new(),
-            recent: Arc::new(Recent::new()),
+            recent: Arc::new(recent),
+            asks,
+            kept_more,
             transport,
             clock,
             subname,
@@ -75,7 +92,7 @@ impl Intake {
             by_name: HashMap::new(),
             reader: None,
             readers: 0,
-            events: Vec::new(),
+            batch: Batch::default(),
         }
     }
 
@@ -132,9 +149,10 @@ impl Intake {
             let mut topic = Topic::new(name.as_str().into(), Decoder::new(wants), before);
             topic.for_rules = id.map(|id| (id, need.fields.len()));
             topic.indices = need.indices.clone();
+            topic.indices.iter_mut().for_each(|indices| indices.sort_unstable());
             if let Some(series) = series {
                 let from = start.time().map(|ms| Tai::from_utc_ms(ms) + subscriptions::MARGIN);
-                kept_needs.push((series.clone(), from, reads_on, topics.len(), places));
+                kept_needs.push((series, from, reads_on, topics.len(), places));
             }
             topics.push(topic);
             starts.push((name, start));
@@ -151,27 +169,34 @@ impl Intake {
             let group = format!("{}-{}", self.group, self.readers);
             reader = Some(self.transport.reader(&group, &starts).await?);
         }
-        let stores: Vec<_> = kept_needs.iter().map(|(n, from, on, ..)| (n.clone(), *from, *on)).collect();
-        for (store, (.., topic, places)) in self.recent.replace(&stores).into_iter().zip(kept_needs) {
-            topics[topic].kept = Some((store, places));
+        for (need, from, reads_on, topic, places) in kept_needs {
+            let old = self.by_name.get(&topics[topic].name).and_then(|i| self.topics[*i].kept.take());
+            let old = old.filter(|_| reads_on).map(|(kept, _)| kept);
+            topics[topic].kept = Some((Kept::of(need, from, old), places));
         }
         self.reader = reader;
         self.topics = topics;
         self.holding.clear();
         self.by_name = self.topics.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        self.events.clear();
+        self.batch.clear();
         Ok(())
     }
 
     /// Waits until there is something for [`Intake::drain`]. Dropping the future loses nothing.
     pub async fn wait(&mut self) {
-        if !self.events.is_empty() {
+        if !self.batch.is_empty() {
             return;
         }
-        let held: usize = self.holding.iter().map(|t| self.topics[*t].held.len()).sum();
+        let add = |(a, b): (usize, usize), (c, d)| (a + c, b + d);
+        let (held, held_bytes) = self.holding.iter().map(|t| self.topics[*t].held()).fold((0, 0), add);
+        let room = held < HELD && held_bytes < HELD_BYTES;
         let lag_due = self.fetches.lag_due();
         tokio::select! {
-            () = read(&mut self.reader, &mut self.events), if held < HELD => {}
+            () = read(&mut self.reader, &mut self.batch), if room => {}
+            Some(ask) = self.asks.recv() => {
+                let topics = self.topics.iter().filter_map(|topic| topic.kept.as_ref());
+                ask.answer(topics.map(|(kept, _)| kept));
+            }
             lag = self.fetches.next() => if let Some(lag) = lag {
                 self.meter.lag.store(lag, Ordering::Relaxed);
             },
@@ -180,7 +205,7 @@ impl Intake {
                 self.fetches.ask_lag(self.topics.iter().flat_map(of).collect());
             }
         }
-        let waiting = self.events.len() + held;
+        let waiting = self.batch.len() + held;
         self.meter.intake_queue.store(waiting.try_into().unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
@@ -188,111 +213,75 @@ impl Intake {
     /// and `false` if it is history. It does not wait: records whose schema has to be asked for are held back, with those
     /// behind them in their topic, until the registry has answered.
     pub async fn drain(&mut self, mut take: impl FnMut(&Sample<'_>, bool)) {
-        self.release(&mut take);
-        let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
-            match event {
-                ReadEvent::Record(record) => {
-                    let Some(&topic) = self.by_name.get(&record.topic) else { continue };
-                    if self.holding.contains(&topic) || !self.ready(topic, &record) {
-                        self.holding.insert(topic);
-                        self.topics[topic].held.push_back(record);
-                    } else {
-                        self.give(topic, &record, &mut take);
-                    }
-                }
-                ReadEvent::Assigned { topic, partition, low, high, start } => {
-                    if let Some(topic) = self.topic(&topic) {
-                        topic.assigned(partition, low, high, start);
-                    }
-                }
-                ReadEvent::CaughtUp { topic, partition } => {
-                    if let Some(topic) = self.topic(&topic) {
-                        topic.caught_up_in(partition);
-                    }
-                }
-                ReadEvent::Trouble(error) => tracing::warn!(error = %error, "reading the bus: {error}"),
+        let mut counts = Counts::default();
+        // One look at the clock for all: they came together.
+        let received = self.clock.now();
+        self.release(received, &mut counts, &mut take);
+        let mut batch = std::mem::take(&mut self.batch);
+        while let Some(item) = batch.pop() {
+            match item {
+                BatchItem::Record(record) => self.record(&record, received, &mut counts, &mut take),
+                BatchItem::Event(event) => self.event(event),
             }
         }
-        self.events = events;
-        self.recent.notify();
+        self.batch = batch;
+        Meter::add(&self.meter.messages, counts.messages);
+        Meter::add(&self.meter.bytes, counts.bytes);
+        Meter::add(&self.meter.samples, counts.samples);
+        if counts.kept {
+            self.kept_more.send_modify(|n| *n += 1);
+        }
+    }
+
+    fn event(&mut self, event: ReadEvent) {
+        match event {
+            ReadEvent::Assigned { topic, partition, low, high, start } => {
+                if let Some(topic) = self.topic(&topic) {
+                    topic.assigned(partition, low, high, start);
+                }
+            }
+            ReadEvent::CaughtUp { topic, partition } => {
+                if let Some(topic) = self.topic(&topic) {
+                    topic.caught_up_in(partition);
+                }
+            }
+            ReadEvent::Trouble(error) => tracing::warn!(error = %error, "reading the bus: {error}"),
+            // A batch has its records apart.
+            ReadEvent::Record(_) => {}
+        }
+    }
+
+    #[inline]
+    fn record(
+        &mut self,
+        record: &RecordRef<'_>,
+        received: Tai,
+        counts: &mut Counts,
+        take: &mut impl FnMut(&Sample<'_>, bool),
+    ) {
+        // The reader was made for these topics, in this order.
+        let Some(topic) = self.topics.get_mut(record.topic) else { return };
+        let held = !self.holding.is_empty() && self.holding.contains(&record.topic);
+        if held || !ready(&mut topic.decoder, record, &mut self.fetches) {
+            self.holding.insert(record.topic);
+            topic.hold(record);
+            return;
+        }
+        give(topic, record, received, &self.meter, counts, take);
     }
 
     /// Gives the held records whose schema has come.
-    fn release(&mut self, take: &mut impl FnMut(&Sample<'_>, bool)) {
-        for topic in self.holding.clone() {
-            while let Some(record) = self.topics[topic].held.pop_front() {
-                if !self.ready(topic, &record) {
-                    self.topics[topic].held.push_front(record);
-                    break;
-                }
-                self.give(topic, &record, take);
+    fn release(&mut self, received: Tai, counts: &mut Counts, take: &mut impl FnMut(&Sample<'_>, bool)) {
+        let Self { holding, topics, fetches, meter, .. } = self;
+        holding.retain(|index| {
+            let topic = &mut topics[*index];
+            while let Some(record) =
+                topic.take_held(|decoder, record| ready(decoder, &record.view(*index), fetches))
+            {
+                give(topic, &record.view(*index), received, meter, counts, take);
             }
-            if self.topics[topic].held.is_empty() {
-                self.holding.remove(&topic);
-            }
-        }
-    }
-
-    /// Whether the record's schema is known; if not, it is asked for.
-    fn ready(&mut self, topic: usize, record: &Record) -> bool {
-        let decoder = &mut self.topics[topic].decoder;
-        let Some(id) = decoder.missing(record) else { return true };
-        match self.fetches.schema(id) {
-            Some(schema) => {
-                decoder.learn(id, schema);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn give(&mut self, index: usize, record: &Record, take: &mut impl FnMut(&Sample<'_>, bool)) {
-        Meter::add(&self.meter.messages, 1);
-        Meter::add(&self.meter.bytes, record.value.as_ref().map_or(0, |v| v.len() as u64));
-        let topic = &mut self.topics[index];
-        let live = topic.passed(record);
-        let received = self.clock.now();
-        let decoded = topic.decoder.decode(record);
-        match decoded {
-            Ok(Some(decoded)) => {
-                if let Some((kept, places)) = &topic.kept {
-                    let cells = places.iter().map(|place| decoded.cells[*place].clone()).collect();
-                    lock(kept).push(record.partition, decoded.sal_index, decoded.sent, cells);
-                }
-                let Some((id, count)) = topic.for_rules else { return };
-                if topic.indices.as_ref().is_some_and(|wanted| !wanted.contains(&decoded.sal_index)) {
-                    return;
-                }
-                let sample = Sample {
-                    topic: id,
-                    sal_index: decoded.sal_index,
-                    sent: decoded.sent,
-                    received,
-                    partition: record.partition,
-                    offset: record.offset,
-                    cells: &decoded.cells[..count],
-                };
-                Meter::add(&self.meter.samples, 1);
-                if live {
-                    self.meter
-                        .bus
-                        .record(Duration::try_from_secs_f64(received - sample.sent).unwrap_or_default());
-                }
-                take(&sample, live);
-            }
-            Ok(None) => {}
-            Err(reason) => {
-                self.meter.decode_errors.fetch_add(1, Ordering::Relaxed);
-                if topic.decoder.count_error() {
-                    let errors = topic.decoder.errors();
-                    tracing::warn!(
-                        topic = %record.topic, offset = record.offset,
-                        "record {} of {} cannot be decoded and is skipped ({errors} so far): {reason}", record.offset, record.topic
-                    );
-                }
-            }
-        }
+            topic.held().0 > 0
+        });
     }
 
     fn topic(&mut self, name: &Arc<str>) -> Option<&mut Topic> {
@@ -318,6 +307,73 @@ impl Intake {
     }
 }
 
+/// Whether the record's schema is known; if not, it is asked for.
+#[inline]
+fn ready(decoder: &mut Decoder, record: &RecordRef<'_>, fetches: &mut Fetches) -> bool {
+    let Some(id) = decoder.missing(record) else { return true };
+    match fetches.schema(id) {
+        Some(schema) => {
+            decoder.learn(id, schema);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Decodes a record and gives what the rules and the analyses want of it.
+#[inline]
+fn give(
+    topic: &mut Topic,
+    record: &RecordRef<'_>,
+    received: Tai,
+    meter: &Meter,
+    counts: &mut Counts,
+    take: &mut impl FnMut(&Sample<'_>, bool),
+) {
+    counts.messages += 1;
+    counts.bytes += record.value.map_or(0, |v| v.len() as u64);
+    let live = topic.passed(record);
+    match topic.decoder.decode(record) {
+        Ok(Some(decoded)) => {
+            if let Some((kept, places)) = &mut topic.kept {
+                let cells = places.iter().map(|place| decoded.cells[*place].clone());
+                kept.push(record.partition, decoded.sal_index, decoded.sent, cells);
+                counts.kept = true;
+            }
+            let Some((id, count)) = topic.for_rules else { return };
+            if topic.indices.as_ref().is_some_and(|wanted| wanted.binary_search(&decoded.sal_index).is_err())
+            {
+                return;
+            }
+            let sample = Sample {
+                topic: id,
+                sal_index: decoded.sal_index,
+                sent: decoded.sent,
+                received,
+                partition: record.partition,
+                offset: record.offset,
+                cells: &decoded.cells[..count],
+            };
+            counts.samples += 1;
+            if live {
+                meter.bus.record(Duration::try_from_secs_f64(received - sample.sent).unwrap_or_default());
+            }
+            take(&sample, live);
+        }
+        Ok(None) => {}
+        Err(reason) => {
+            meter.decode_errors.fetch_add(1, Ordering::Relaxed);
+            if topic.decoder.count_error() {
+                let errors = topic.decoder.errors();
+                tracing::warn!(
+                    topic = %topic.name, offset = record.offset,
+                    "record {} of {} cannot be decoded and is skipped ({errors} so far): {reason}", record.offset, topic.name
+                );
+            }
+        }
+    }
+}
+
 async fn until(time: Option<tokio::time::Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -330,9 +386,9 @@ fn is_of(series: &SeriesNeed, need: &TopicNeed) -> bool {
 }
 
 /// Takes what the reader has, waiting for it; pends without a reader.
-async fn read(reader: &mut Option<Box<dyn Reader>>, events: &mut Vec<ReadEvent>) {
+async fn read(reader: &mut Option<Box<dyn Reader>>, batch: &mut Batch) {
     match reader {
-        Some(reader) => reader.next_batch(BATCH, events).await,
+        Some(reader) => reader.next_batch(batch).await,
         None => std::future::pending().await,
     }
 }

@@ -1,18 +1,27 @@
 //! The samples of the last minutes that analyses ask for, in memory: a run need not read the bus for them.
 //!
+//! The intake owns them. An analysis sends an [`Ask`] and gets a [`Snapshot`]: rows lie in chunks, those that are full are
+//! shared, so that the answer costs little however much is kept, and no lock is needed.
+//!
+//! ```text
+//!  intake: Kept (one for each topic) ◄──Ask── Recent ◄── tasks::series
+//!             └──────────────── Snapshot ──────► rows of the request
+//! ```
+//!
 //! Which topics and fields are kept, and how far back, follows from the `series` of the rules' steps. Each topic is
 //! bounded in time, rows and bytes; what falls out moves [`RecentRows::since`], and whoever asks for more is sent on to
 //! Kafka or the EFD.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use salobj::{Tai, Value};
 use serde_json::Value as Json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rules::Rule;
 use crate::tasks::series::{
@@ -31,6 +40,15 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 /// Bounds of one topic.
 const MAX_ROWS: usize = 100_000;
 const MAX_BYTES: usize = 32 << 20;
+
+/// Rows of a chunk.
+const CHUNK: usize = 64;
+
+/// Questions that may wait.
+const ASKS: usize = 64;
+
+/// How long the intake may take to answer before the bus is read instead: it waits too while the journal cannot be written.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the steps of the rules want of one topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,22 +104,52 @@ impl SeriesNeed {
     }
 }
 
-/// Component and SAL name.
-type Key = (String, String);
-
-/// All that is kept.
+/// The way to what is kept.
 #[derive(Debug)]
 pub struct Recent {
-    topics: Mutex<HashMap<Key, Arc<Mutex<Kept>>>>,
-    changes: watch::Sender<u64>,
+    asks: mpsc::Sender<Ask>,
+    changes: watch::Receiver<u64>,
+}
+
+/// What is kept of a topic is asked for.
+#[derive(Debug)]
+pub(super) struct Ask {
+    component: String,
+    sal_name: String,
+    answer: oneshot::Sender<Option<Snapshot>>,
+}
+
+impl Recent {
+    /// The way for the askers, and the intake's ends: questions, and the counter that says that more was kept.
+    pub(super) fn new() -> (Recent, mpsc::Receiver<Ask>, watch::Sender<u64>) {
+        let (asks, asked) = mpsc::channel(ASKS);
+        let (more, changes) = watch::channel(0);
+        (Recent { asks, changes }, asked, more)
+    }
+}
+
+impl Ask {
+    /// Answers from what is kept of all topics.
+    pub(super) fn answer<'a>(self, mut all: impl Iterator<Item = &'a Kept>) {
+        let found = all.find(|kept| kept.component == self.component && kept.sal_name == self.sal_name);
+        // Who asked may have gone.
+        drop(self.answer.send(found.map(Kept::snapshot)));
+    }
 }
 
 /// The rows of one topic, oldest first.
 #[derive(Debug)]
 pub(super) struct Kept {
-    fields: Vec<String>,
+    component: String,
+    sal_name: String,
+    fields: Arc<[String]>,
     span_s: f64,
-    rows: VecDeque<Row>,
+    /// Chunks that are full, then the one that is being filled.
+    full: VecDeque<Arc<Chunk>>,
+    open: Chunk,
+    /// So many rows of the oldest chunk have fallen out.
+    gone: usize,
+    rows: usize,
     bytes: usize,
     /// From when on nothing is missing; `None` while nothing is known.
     since: Option<f64>,
@@ -110,86 +158,134 @@ pub(super) struct Kept {
     from_time: bool,
 }
 
-#[derive(Debug)]
-struct Row {
-    sal_index: i64,
-    sent: f64,
-    cells: Box<[Value]>,
+/// Some rows, one after the other.
+#[derive(Debug, Clone, Default)]
+struct Chunk {
+    heads: Vec<Head>,
+    /// As many for each row as there are fields.
+    cells: Vec<Value>,
     bytes: usize,
 }
 
-impl Recent {
-    pub(super) fn new() -> Self {
-        Self { topics: Mutex::default(), changes: watch::Sender::new(0) }
-    }
-
-    /// Keeps these topics from now on. What is there of a topic that is read on, with the same fields, stays. The answer
-    /// has the store of each need; `from` is the time from which each is read, if it is read by time.
-    pub(super) fn replace(&self, needs: &[(SeriesNeed, Option<Tai>, bool)]) -> Vec<Arc<Mutex<Kept>>> {
-        let mut topics = lock(&self.topics);
-        let mut old = std::mem::take(&mut *topics);
-        let keep = |(need, from, reads_on): &(SeriesNeed, Option<Tai>, bool)| {
-            let key = (need.component.clone(), need.sal_name.clone());
-            let known = old.remove(&key).filter(|kept| {
-                let kept = lock(kept);
-                *reads_on && kept.fields.iter().eq(&need.fields)
-            });
-            let kept = known.unwrap_or_else(|| Arc::new(Mutex::new(Kept::new(need, *from))));
-            lock(&kept).span_s = need.span.as_secs_f64();
-            topics.insert(key, Arc::clone(&kept));
-            kept
-        };
-        needs.iter().map(keep).collect()
-    }
-
-    /// Wakes those who wait for more.
-    pub(super) fn notify(&self) {
-        self.changes.send_modify(|n| *n += 1);
-    }
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    sal_index: i64,
+    sent: f64,
 }
 
 impl Kept {
-    fn new(need: &SeriesNeed, from: Option<Tai>) -> Self {
-        Self {
-            fields: need.fields.iter().cloned().collect(),
-            span_s: need.span.as_secs_f64(),
-            rows: VecDeque::new(),
-            bytes: 0,
-            since: from.map(|t| t.0),
-            begun: BTreeSet::new(),
-            from_time: from.is_some(),
-        }
+    /// What is to be kept for a need, from `from` on if it is read by time. What is there of a topic that is read on, `old`,
+    /// stays if the fields are the same.
+    pub(super) fn of(need: &SeriesNeed, from: Option<Tai>, old: Option<Kept>) -> Kept {
+        let mut kept = match old {
+            Some(old) if old.fields.iter().eq(&need.fields) => old,
+            _ => Kept {
+                component: need.component.clone(),
+                sal_name: need.sal_name.clone(),
+                fields: need.fields.iter().cloned().collect(),
+                span_s: 0.0,
+                full: VecDeque::new(),
+                open: Chunk::default(),
+                gone: 0,
+                rows: 0,
+                bytes: 0,
+                since: from.map(|t| t.0),
+                begun: BTreeSet::new(),
+                from_time: from.is_some(),
+            },
+        };
+        kept.span_s = need.span.as_secs_f64();
+        kept
     }
 
     /// The oldest records were lost before they could be read: only what comes is known.
     pub(super) fn expired(&mut self) {
-        if self.rows.is_empty() {
+        if self.rows == 0 {
             self.from_time = false;
             self.since = None;
         }
     }
 
     /// Adds a row; the cells are those of the need's fields, in their order.
-    pub(super) fn push(&mut self, partition: i32, sal_index: i64, sent: Tai, cells: Box<[Value]>) {
+    pub(super) fn push(
+        &mut self,
+        partition: i32,
+        sal_index: i64,
+        sent: Tai,
+        cells: impl Iterator<Item = Value>,
+    ) {
         if !self.from_time && self.begun.insert(partition) {
             // Of what was before the first row that was read nothing is known.
             self.since = Some(self.since.map_or(sent.0, |since| since.max(sent.0)));
         }
-        let bytes = cells.iter().map(size).sum::<usize>() + size_of::<Row>();
+        let first = self.open.cells.len();
+        self.open.cells.extend(cells);
+        let bytes = self.open.cells[first..].iter().map(size).sum::<usize>() + size_of::<Head>();
+        self.open.heads.push(Head { sal_index, sent: sent.0 });
+        self.open.bytes += bytes;
         self.bytes += bytes;
-        self.rows.push_back(Row { sal_index, sent: sent.0, cells, bytes });
-        while self.rows.len() > MAX_ROWS || self.bytes > MAX_BYTES || self.oldest() < sent.0 - self.span_s {
-            let Some(row) = self.rows.pop_front() else { return };
-            self.bytes -= row.bytes;
-            let since = self.rows.front().map_or(row.sent, |next| next.sent).max(row.sent);
+        self.rows += 1;
+        if self.open.heads.len() == CHUNK {
+            let (rows, cells) = (self.open.heads.len(), self.open.cells.len());
+            let empty = Chunk { heads: Vec::with_capacity(rows), cells: Vec::with_capacity(cells), bytes: 0 };
+            self.full.push_back(Arc::new(std::mem::replace(&mut self.open, empty)));
+        }
+        while self.rows > 0
+            && (self.rows > MAX_ROWS || self.bytes > MAX_BYTES || self.oldest() < sent.0 - self.span_s)
+        {
+            let gone = self.oldest();
+            self.drop_oldest();
+            let since = if self.rows > 0 { self.oldest().max(gone) } else { gone };
             self.since = Some(self.since.map_or(since, |known| known.max(since)));
         }
     }
 
     fn oldest(&self) -> f64 {
-        self.rows.front().map_or(f64::INFINITY, |r| r.sent)
+        let chunk = self.full.front().map_or(&self.open, |chunk| chunk);
+        chunk.heads.get(self.gone).map_or(f64::INFINITY, |head| head.sent)
     }
 
+    /// A row falls out; its memory is given back with its chunk.
+    fn drop_oldest(&mut self) {
+        self.rows -= 1;
+        self.gone += 1;
+        match self.full.front() {
+            Some(chunk) if self.gone == chunk.heads.len() => {
+                self.bytes -= chunk.bytes;
+                self.gone = 0;
+                self.full.pop_front();
+            }
+            None if self.gone == self.open.heads.len() => {
+                self.bytes -= self.open.bytes;
+                self.gone = 0;
+                self.open = Chunk::default();
+            }
+            _ => {}
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            fields: Arc::clone(&self.fields),
+            full: self.full.iter().cloned().collect(),
+            open: self.open.clone(),
+            gone: self.gone,
+            since: self.since,
+        }
+    }
+}
+
+/// What was kept of a topic at some moment.
+#[derive(Debug)]
+struct Snapshot {
+    fields: Arc<[String]>,
+    full: Vec<Arc<Chunk>>,
+    open: Chunk,
+    gone: usize,
+    since: Option<f64>,
+}
+
+impl Snapshot {
     /// The rows of a request, if all of its fields are kept and anything is known.
     fn read(&self, request: &SeriesRequest) -> Option<RecentRows> {
         let place = |field: &str| self.fields.iter().position(|f| f == field);
@@ -200,30 +296,41 @@ impl Kept {
             field => Some(place(field)?),
         };
         let since = Tai(self.since?);
-        let row = |row: &Row| {
-            let stamp = match stamp.map(|at| &row.cells[at]) {
-                None => row.sent,
+        let row = |(head, kept): (&Head, &[Value])| {
+            if request.index.is_some_and(|index| head.sal_index != 0 && head.sal_index != index) {
+                return None;
+            }
+            let stamp = match stamp.map(|at| &kept[at]) {
+                None => head.sent,
                 Some(Value::Double(stamp)) => *stamp,
                 Some(Value::Int(stamp)) => *stamp as f64,
                 Some(_) => return None,
             };
-            let cells = columns.iter().map(|(at, column)| part(&row.cells[*at], column.element)).collect();
+            let cells = columns.iter().map(|(at, column)| part(&kept[*at], column.element)).collect();
             Some(SeriesRow { stamp, cells })
         };
-        let of_index = |r: &&Row| request.index.is_none_or(|index| r.sal_index == 0 || r.sal_index == index);
-        let mut rows: Vec<SeriesRow> = self.rows.iter().filter(of_index).filter_map(row).collect();
+        let chunks = self.full.iter().map(Arc::as_ref).chain([&self.open]);
+        // A need names one field at least.
+        let rows = chunks.flat_map(|c| c.heads.iter().zip(c.cells.chunks_exact(self.fields.len().max(1))));
+        let mut rows: Vec<SeriesRow> = rows.skip(self.gone).filter_map(row).collect();
         // Records of several partitions come in any order.
         rows.sort_by(|a, b| a.stamp.total_cmp(&b.stamp));
         Some(RecentRows { rows, since })
     }
 }
 
+#[async_trait]
 impl RecentSamples for Recent {
-    fn recent(&self, request: &SeriesRequest) -> Option<RecentRows> {
-        let key = (request.component.clone(), request.sal_name.clone());
-        let kept = Arc::clone(lock(&self.topics).get(&key)?);
-        let kept = lock(&kept);
-        kept.read(request)
+    async fn recent(&self, request: &SeriesRequest) -> Option<RecentRows> {
+        let (answer, answered) = oneshot::channel();
+        let (component, sal_name) = (request.component.clone(), request.sal_name.clone());
+        let asked = async {
+            self.asks.send(Ask { component, sal_name, answer }).await.ok()?;
+            answered.await.ok()?
+        };
+        // Real time: what is waited for is another part of this process.
+        let snapshot = tokio::time::timeout(ANSWER_LIMIT, asked).await.ok()??;
+        snapshot.read(request)
     }
 
     // Written out, not `async fn`: what has come between this call and its first poll counts.
@@ -232,7 +339,8 @@ impl RecentSamples for Recent {
         'a: 'b,
         Self: 'b,
     {
-        let mut changes = self.changes.subscribe();
+        let mut changes = self.changes.clone();
+        changes.mark_unchanged();
         Box::pin(async move {
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -264,11 +372,6 @@ fn size(cell: &Value) -> usize {
             Value::Texts(all) => all.iter().map(|t| t.len() + size_of::<Arc<str>>()).sum(),
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
         }
-}
-
-/// Plain data: a panic elsewhere does not make it wrong.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One topic that is read: its decoder, where its partitions stand, and the records that wait for their schema.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use salobj::transport::Record;
+use salobj::transport::{Record, RecordRef};
 
 use super::decode::Decoder;
-use super::recent::{Kept, lock};
+use super::recent::Kept;
 use crate::rules::TopicId;
 
 /// See the module's documentation.
@@ -16,12 +16,13 @@ pub(super) struct Topic {
     pub(super) decoder: Decoder,
     /// What the rules take of it: its id and its cells; `None` for a topic that only analyses read.
     pub(super) for_rules: Option<(TopicId, usize)>,
-    /// The instances that the rules want; `None` is all of them.
+    /// The instances that the rules want, in order; `None` is all of them.
     pub(super) indices: Option<Vec<i64>>,
-    /// Where analyses find it, and which cells go there.
-    pub(super) kept: Option<(Arc<Mutex<Kept>>, Vec<usize>)>,
+    /// What is kept of it for analyses, and which cells that is.
+    pub(super) kept: Option<(Kept, Vec<usize>)>,
     /// Records that wait for their schema, oldest first; while there are any, later ones wait behind them.
-    pub(super) held: VecDeque<Record>,
+    held: VecDeque<Record>,
+    held_bytes: usize,
     partitions: BTreeMap<i32, Partition>,
     before: Before,
 }
@@ -63,6 +64,7 @@ impl Topic {
             indices: None,
             kept: None,
             held: VecDeque::new(),
+            held_bytes: 0,
             partitions: BTreeMap::new(),
             before,
         }
@@ -70,12 +72,12 @@ impl Topic {
 
     /// A partition is ours, is read from `start`, and ends at `high`. A second time (a rebalance) changes nothing.
     pub(super) fn assigned(&mut self, partition: i32, low: i64, high: i64, start: i64) {
-        if let Some((kept, _)) = &self.kept
+        if let Some((kept, _)) = &mut self.kept
             && start == low
             && low > 0
         {
             // Older records have expired: they may have been younger than the time from which is read.
-            lock(kept).expired();
+            kept.expired();
         }
         // A noted position beyond the end belongs to a topic that was made anew: all of it is new. So is all of a
         // partition that the others had no position of yet.
@@ -95,8 +97,31 @@ impl Topic {
         }
     }
 
+    /// Puts a record with those that wait.
+    pub(super) fn hold(&mut self, record: &RecordRef<'_>) {
+        let record = RecordRef { key: None, ..*record }.to_record(Arc::clone(&self.name));
+        self.held_bytes += size(&record);
+        self.held.push_back(record);
+    }
+
+    /// Takes the oldest of those that wait, if `ready` says so of it.
+    pub(super) fn take_held(&mut self, ready: impl FnOnce(&mut Decoder, &Record) -> bool) -> Option<Record> {
+        let record = self.held.pop_front()?;
+        if ready(&mut self.decoder, &record) {
+            self.held_bytes -= size(&record);
+            return Some(record);
+        }
+        self.held.push_front(record);
+        None
+    }
+
+    /// How many records wait, and their bytes.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.held.len(), self.held_bytes)
+    }
+
     /// Notes that a record was given to the core; true if it is live.
-    pub(super) fn passed(&mut self, record: &Record) -> bool {
+    pub(super) fn passed(&mut self, record: &RecordRef<'_>) -> bool {
         let new = Partition { next: 0, live_from: record.offset, caught_up: false };
         let partition = self.partitions.entry(record.partition).or_insert(new);
         partition.next = record.offset + 1;
@@ -135,4 +160,8 @@ impl Topic {
     pub(super) fn reading(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
         self.partitions.iter().map(|(n, p)| (*n, p.next))
     }
+}
+
+fn size(record: &Record) -> usize {
+    size_of::<Record>() + record.value.as_ref().map_or(0, Vec::len)
 }

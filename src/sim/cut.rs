@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use salobj::transport::{
-    Delivery, ReadEvent, Reader, StartAt, TopicSpec, Transport, TransportError, Writer, WriterKind,
+    Batch, Delivery, ReadEvent, Reader, StartAt, TopicSpec, Transport, TransportError, Writer, WriterKind,
 };
 
 /// A transport like another, until it is cut: then nothing that is written arrives, and nothing is read any more.
@@ -75,11 +75,10 @@ impl Reader for CutReader {
         event
     }
 
-    async fn next_batch(&mut self, max: usize, out: &mut Vec<ReadEvent>) {
-        let from = out.len();
-        self.inner.next_batch(max, out).await;
+    async fn next_batch(&mut self, out: &mut Batch) {
+        self.inner.next_batch(out).await;
         if self.cut.load(Ordering::SeqCst) {
-            out.truncate(from);
+            out.clear();
             std::future::pending::<()>().await;
         }
     }

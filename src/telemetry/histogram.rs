@@ -6,6 +6,9 @@ use std::time::Duration;
 
 const BUCKETS: usize = 144;
 
+/// 2 to the powers of 1/4, 1/2, 3/4.
+const QUARTERS: [f64; 3] = [1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Histogram {
@@ -22,8 +25,7 @@ impl Histogram {
     /// Counts one duration.
     pub fn record(&self, duration: Duration) {
         let micros = duration.as_secs_f64() * 1e6;
-        let bucket = if micros <= 1.0 { 0 } else { ((micros.log2() * 4.0) as usize).min(BUCKETS - 1) };
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.counts[bucket(micros)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The quantiles `q` (0 to 1, ascending or not) of what was counted since the last call, seconds; 0 if nothing was.
@@ -45,6 +47,19 @@ impl Histogram {
     }
 }
 
+/// The quarter octave of a number of microseconds, without a logarithm: exponent, and how many of the three inner limits of
+/// the octave the fraction has reached.
+fn bucket(micros: f64) -> usize {
+    if micros <= 1.0 {
+        return 0;
+    }
+    let bits = micros.to_bits();
+    let octave = (bits >> 52) as usize - 1023;
+    let fraction = f64::from_bits(bits & !(0x7ff << 52) | 1023 << 52);
+    let quarter = QUARTERS.iter().filter(|limit| fraction >= **limit).count();
+    (octave * 4 + quarter).min(BUCKETS - 1)
+}
+
 fn upper_bound_s(bucket: usize) -> f64 {
     2f64.powf((bucket as f64 + 1.0) / 4.0) * 1e-6
 }
@@ -63,6 +78,14 @@ mod tests {
         assert!((0.050..0.050 * 1.2).contains(&median), "{median}");
         assert!((0.099..0.099 * 1.2).contains(&p99), "{p99}");
         assert_eq!(histogram.take_quantiles([0.5]), [0.0]);
+    }
+
+    #[test]
+    fn buckets_are_quarters_of_octaves() {
+        for n in 1..100_000 {
+            let micros = 1.0 + f64::from(n) * 7.3;
+            assert_eq!(bucket(micros), (micros.log2() * 4.0) as usize, "{micros}");
+        }
     }
 
     #[test]

@@ -265,9 +265,9 @@ async fn the_lag_is_what_has_not_been_given() {
     tokio::time::advance(Duration::from_secs(30)).await;
     while bench.meter.lag.load(Ordering::Relaxed) < 0 {
         // What has been fetched is not looked at: only the background questions go on.
-        let events = std::mem::take(&mut intake.events);
+        let batch = std::mem::take(&mut intake.batch);
         tokio::time::timeout(Duration::from_secs(60), intake.wait()).await.unwrap();
-        intake.events = events;
+        intake.batch = batch;
     }
     assert_eq!(bench.meter.lag.load(Ordering::Relaxed), 3);
     assert_eq!(drain(&mut intake).await.len(), 3);
@@ -290,9 +290,18 @@ async fn what_analyses_ask_for_is_kept_also_of_topics_that_no_rule_reads() {
     };
     let series = serde_json::json!({"topic": "ESS:301.tel_airFlow", "fields": ["speed", "direction"], "range": "150s"});
     let schemas = Schemas(bench.air_flow.clone());
-    let recent = |intake: &Intake| {
+    let recent = async |intake: &mut Intake| {
         let request = SeriesRequest::read(&series, &schemas, bench.clock.now()).unwrap();
-        let found = intake.recent().recent(&request)?;
+        let asker = intake.recent();
+        let answering = async {
+            loop {
+                intake.wait().await;
+            }
+        };
+        let found = tokio::select! {
+            found = asker.recent(&request) => found?,
+            () = answering => unreachable!("it goes on for ever"),
+        };
         assert!(found.since.0 <= request.from.0, "{found:?}");
         Some(found.rows.len())
     };
@@ -301,17 +310,17 @@ async fn what_analyses_ask_for_is_kept_also_of_topics_that_no_rule_reads() {
     intake.keep(vec![need]);
     intake.subscribe(&Subscriptions::default(), &Positions::default()).await.unwrap();
     assert!(drain(&mut intake).await.is_empty(), "no rule reads it");
-    assert_eq!(recent(&intake), Some(3));
+    assert_eq!(recent(&mut intake).await, Some(3));
 
     // A rule that reads the topic, added later, leaves what is kept.
     intake.subscribe(&wanted(Some(vec![302]), 0), &Positions::default()).await.unwrap();
     bench.write(id, 301, 10.0).await;
     bench.write(id, 302, 11.0).await;
     assert_eq!(drain(&mut intake).await, ["live 302 11"]);
-    assert_eq!(recent(&intake), Some(4));
+    assert_eq!(recent(&mut intake).await, Some(4));
     intake.keep(Vec::new());
     intake.subscribe(&wanted(None, 0), &Positions::default()).await.unwrap();
-    assert_eq!(recent(&intake), None);
+    assert_eq!(recent(&mut intake).await, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,7 +333,7 @@ async fn a_subscription_in_the_middle_of_history_goes_on_in_it() {
     let mut intake = bench.intake();
     intake.subscribe(&wanted(None, 300), &Positions::default()).await.unwrap();
     intake.wait().await;
-    intake.events.truncate(3);
+    intake.batch.truncate(3);
     let mut seen = Vec::new();
     // The assignment and the schema's question; then two records.
     intake.drain(|_, _| panic!("the schema is not there yet")).await;

@@ -35,101 +35,135 @@ fn request(columns: &[(&str, Option<usize>)], index: Option<i64>) -> SeriesReque
     }
 }
 
-fn push(kept: &Arc<Mutex<Kept>>, index: i64, sent: f64, cells: Vec<Value>) {
-    lock(kept).push(0, index, Tai(sent), cells.into());
+fn push(kept: &mut Kept, index: i64, sent: f64, cells: Vec<Value>) {
+    kept.push(0, index, Tai(sent), cells.into_iter());
+}
+
+fn rows_of(kept: &Kept, request: &SeriesRequest) -> Option<RecentRows> {
+    kept.snapshot().read(request)
 }
 
 #[test]
 fn rows_of_an_instance_with_elements() {
-    let recent = Recent::new();
-    let [kept] = &recent.replace(&[(need(&["a", "speed"], 100), Some(Tai(5.0)), false)])[..] else {
-        panic!()
-    };
+    let kept = &mut Kept::of(&need(&["a", "speed"], 100), Some(Tai(5.0)), None);
     for n in 0..3 {
         let sent = 10.0 + f64::from(n);
         push(kept, 301, sent, vec![Value::Doubles([0.5, sent].into()), Value::Double(sent)]);
         push(kept, 302, sent, vec![Value::Doubles([0.5].into()), Value::Double(-sent)]);
     }
-    let read = recent.recent(&request(&[("speed", None), ("a", Some(1))], Some(301))).unwrap();
+    let read = rows_of(kept, &request(&[("speed", None), ("a", Some(1))], Some(301))).unwrap();
     assert_eq!(read.since, Tai(5.0));
     assert_eq!(read.rows.len(), 3);
     assert_eq!(read.rows[2].stamp, 12.0);
     assert_eq!(read.rows[2].cells, [Value::Double(12.0), Value::Double(12.0)]);
-    let all = recent.recent(&request(&[("a", Some(1))], None)).unwrap();
+    let all = rows_of(kept, &request(&[("a", Some(1))], None)).unwrap();
     assert_eq!(all.rows.iter().filter(|r| r.cells[0] == Value::Null).count(), 3);
-    assert_eq!(recent.recent(&request(&[("other", None)], None)), None);
+    assert_eq!(rows_of(kept, &request(&[("other", None)], None)), None);
 }
 
 #[test]
 fn what_is_too_old_falls_out_and_moves_since() {
-    let recent = Recent::new();
-    let [kept] = &recent.replace(&[(need(&["speed"], 10), None, false)])[..] else { panic!() };
+    let kept = &mut Kept::of(&need(&["speed"], 10), None, None);
     let speed = request(&[("speed", None)], None);
-    assert_eq!(recent.recent(&speed), None, "nothing is known yet");
+    assert_eq!(rows_of(kept, &speed), None, "nothing is known yet");
     for sent in 0..30 {
         push(kept, 301, f64::from(sent), vec![Value::Double(1.0)]);
     }
-    let read = recent.recent(&speed).unwrap();
+    let read = rows_of(kept, &speed).unwrap();
     assert_eq!(read.since, Tai(19.0));
     assert_eq!(read.rows.first().map(|r| r.stamp), Some(19.0));
-    let bytes = lock(kept).bytes;
     push(kept, 301, 1000.0, vec![Value::Double(1.0)]);
-    assert_eq!(lock(kept).rows.len(), 1);
-    assert!(lock(kept).bytes < bytes);
+    assert_eq!(kept.rows, 1);
+    assert_eq!(rows_of(kept, &speed).unwrap().rows.len(), 1);
 }
 
 #[test]
 fn memory_is_bounded() {
-    let recent = Recent::new();
-    let [kept] = &recent.replace(&[(need(&["a"], 1_000_000), Some(Tai(0.0)), false)])[..] else { panic!() };
+    let kept = &mut Kept::of(&need(&["a"], 1_000_000), Some(Tai(0.0)), None);
     for sent in 0..6000 {
         push(kept, 1, f64::from(sent), vec![Value::Doubles(vec![0.0; 1000].into())]);
     }
-    assert!(lock(kept).bytes <= MAX_BYTES);
-    let read = recent.recent(&request(&[("a", Some(0))], None)).unwrap();
+    assert!(kept.bytes <= MAX_BYTES);
+    let read = rows_of(kept, &request(&[("a", Some(0))], None)).unwrap();
     assert!(read.rows.len() > 4000 && read.rows.len() < 6000);
     assert_eq!(read.since.0, read.rows[0].stamp);
 }
 
 #[test]
 fn a_topic_that_is_read_on_keeps_its_rows() {
-    let recent = Recent::new();
-    let first = recent.replace(&[(need(&["speed"], 100), Some(Tai(0.0)), false)]);
-    push(&first[0], 1, 1.0, vec![Value::Double(1.0)]);
-    let rows = |recent: &Recent| recent.recent(&request(&[("speed", None)], None)).map(|r| r.rows.len());
-    recent.replace(&[(need(&["speed"], 200), None, true)]);
-    assert_eq!(rows(&recent), Some(1));
-    recent.replace(&[(need(&["speed", "direction"], 200), None, true)]);
-    assert_eq!(rows(&recent), None, "other fields: begins anew");
-    recent.replace(&[]);
-    assert_eq!(rows(&recent), None);
+    let mut kept = Kept::of(&need(&["speed"], 100), Some(Tai(0.0)), None);
+    push(&mut kept, 1, 1.0, vec![Value::Double(1.0)]);
+    let rows = |kept: &Kept| rows_of(kept, &request(&[("speed", None)], None)).map(|r| r.rows.len());
+    let kept = Kept::of(&need(&["speed"], 200), None, Some(kept));
+    assert_eq!((rows(&kept), kept.span_s), (Some(1), 200.0));
+    let kept = Kept::of(&need(&["speed", "direction"], 200), None, Some(kept));
+    assert_eq!(rows(&kept), None, "other fields: begins anew");
 }
 
 #[test]
 fn lost_records_and_several_partitions() {
-    let recent = Recent::new();
-    let stores = recent.replace(&[(need(&["speed"], 100), Some(Tai(0.0)), false)]);
-    lock(&stores[0]).expired();
-    lock(&stores[0]).push(0, 1, Tai(5.0), [Value::Double(1.0)].into());
-    lock(&stores[0]).push(1, 1, Tai(3.0), [Value::Double(2.0)].into());
-    lock(&stores[0]).push(1, 1, Tai(4.0), [Value::Double(3.0)].into());
-    let read = recent.recent(&request(&[("speed", None)], None)).unwrap();
-    assert_eq!(read.since, Tai(5.0), "from when on both partitions are known");
-    assert_eq!(read.rows.iter().map(|r| r.stamp).collect::<Vec<_>>(), [3.0, 4.0, 5.0]);
+    let kept = &mut Kept::of(&need(&["speed"], 100), Some(Tai(0.0)), None);
+    kept.expired();
+    kept.push(0, 1, Tai(5.0), [Value::Double(1.0)].into_iter());
+    kept.push(1, 1, Tai(3.0), [Value::Double(2.0)].into_iter());
+    kept.push(1, 1, Tai(4.0), [Value::Double(3.0)].into_iter());
+    let found = rows_of(kept, &request(&[("speed", None)], None)).unwrap();
+    assert_eq!(found.since, Tai(5.0), "from when on both partitions are known");
+    assert_eq!(found.rows.iter().map(|r| r.stamp).collect::<Vec<_>>(), [3.0, 4.0, 5.0]);
 }
 
 #[test]
 fn packed_rows_have_the_stamp_of_their_field() {
-    let recent = Recent::new();
-    let stores = recent.replace(&[(need(&["angle", "cRIO"], 100), Some(Tai(0.0)), false)]);
-    push(&stores[0], 0, 10.0, vec![Value::Doubles([1.0, 2.0].into()), Value::Double(8.5)]);
-    push(&stores[0], 0, 11.0, vec![Value::Doubles([1.0, 2.0].into()), Value::Null]);
+    let kept = &mut Kept::of(&need(&["angle", "cRIO"], 100), Some(Tai(0.0)), None);
+    // The need's fields are in alphabetical order: cRIO is the second.
+    push(kept, 0, 10.0, vec![Value::Doubles([1.0, 2.0].into()), Value::Double(8.5)]);
+    push(kept, 0, 11.0, vec![Value::Doubles([1.0, 2.0].into()), Value::Null]);
     let packed: Packed =
         serde_json::from_value(json!({"stamp": "cRIO", "scale": "tai", "rate": 100})).unwrap();
     let request = SeriesRequest { packed: Some(packed), ..request(&[("angle", None)], Some(3)) };
-    let read = recent.recent(&request).unwrap();
-    assert_eq!(read.rows.len(), 1, "a row without a stamp is none");
-    assert_eq!((read.rows[0].stamp, &read.rows[0].cells[0]), (8.5, &Value::Doubles([1.0, 2.0].into())));
+    let found = rows_of(kept, &request).unwrap();
+    assert_eq!(found.rows.len(), 1, "a row without a stamp is none");
+    assert_eq!((found.rows[0].stamp, &found.rows[0].cells[0]), (8.5, &Value::Doubles([1.0, 2.0].into())));
+}
+
+#[test]
+fn a_snapshot_stays_as_it_was_and_chunks_that_fell_out_are_given_back() {
+    let kept = &mut Kept::of(&need(&["speed"], 500), Some(Tai(0.0)), None);
+    let speed = request(&[("speed", None)], None);
+    let all = |snapshot: &Snapshot| {
+        let rows = snapshot.read(&speed).unwrap().rows;
+        rows.iter().map(|r| (r.stamp, r.cells[0].clone())).collect::<Vec<_>>()
+    };
+    for sent in 0..200 {
+        push(kept, 1, f64::from(sent), vec![Value::Int(sent.into())]);
+    }
+    let (before, bytes) = (kept.snapshot(), kept.bytes);
+    for sent in 200..3000 {
+        push(kept, 1, f64::from(sent), vec![Value::Int(sent.into())]);
+    }
+    let wanted =
+        |range: std::ops::Range<i32>| range.map(|n| (f64::from(n), Value::Int(n.into()))).collect::<Vec<_>>();
+    assert_eq!(all(&before), wanted(0..200));
+    assert_eq!(all(&kept.snapshot()), wanted(2499..3000));
+    assert_eq!((kept.rows, kept.since), (501, Some(2499.0)));
+    assert!(kept.full.len() <= 501 / CHUNK + 1 && kept.bytes < bytes * 3, "{}", kept.full.len());
+    push(kept, 1, 1e9, vec![Value::Int(0)]);
+    assert_eq!((kept.rows, kept.full.len(), kept.gone < CHUNK), (1, 0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_is_answered_by_the_owner_or_goes_on_without() {
+    let (recent, mut asked, _more) = Recent::new();
+    let mut kept = Kept::of(&need(&["speed"], 100), Some(Tai(0.0)), None);
+    push(&mut kept, 1, 1.0, vec![Value::Double(1.0)]);
+    let speed = request(&[("speed", None)], None);
+    let owner = async { asked.recv().await.unwrap().answer([&kept].into_iter()) };
+    let (found, ()) = tokio::join!(recent.recent(&speed), owner);
+    assert_eq!(found.map(|f| f.rows.len()), Some(1));
+    let other = SeriesRequest { sal_name: "other".to_owned(), ..speed.clone() };
+    let owner = async { asked.recv().await.unwrap().answer([&kept].into_iter()) };
+    assert_eq!(tokio::join!(recent.recent(&other), owner).0, None);
+    assert_eq!(recent.recent(&speed).await, None, "nobody answers in time");
 }
 
 #[test]
@@ -150,8 +184,8 @@ fn needs_of_series() {
 
 #[tokio::test]
 async fn a_change_between_the_call_and_the_wait_counts() {
-    let recent = Recent::new();
+    let (recent, _asked, more) = Recent::new();
     let changed = recent.changed();
-    recent.notify();
+    more.send_modify(|n| *n += 1);
     tokio::time::timeout(Duration::from_secs(10), changed).await.expect("already changed");
 }

@@ -76,7 +76,7 @@ pub struct RecentRows {
 #[async_trait]
 pub trait RecentSamples: Send + Sync {
     /// The rows of a request; `None` if its topic or one of its fields is not kept.
-    fn recent(&self, request: &SeriesRequest) -> Option<RecentRows>;
+    async fn recent(&self, request: &SeriesRequest) -> Option<RecentRows>;
     /// Waits until more samples of any topic have come.
     async fn changed(&self);
 }
@@ -106,7 +106,7 @@ impl SeriesReader {
         loop {
             // Asked for before the rows are looked at, so that nothing falls between.
             let changed = memory.changed();
-            let recent = memory.recent(request)?;
+            let recent = memory.recent(request).await?;
             if recent.since.0 > request.from.0 {
                 return None;
             }

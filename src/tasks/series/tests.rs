@@ -270,7 +270,7 @@ struct Memory {
 
 #[async_trait]
 impl RecentSamples for Memory {
-    fn recent(&self, _: &SeriesRequest) -> Option<RecentRows> {
+    async fn recent(&self, _: &SeriesRequest) -> Option<RecentRows> {
         Some(self.rows.lock().unwrap().clone())
     }
     async fn changed(&self) {

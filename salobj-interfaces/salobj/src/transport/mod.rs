@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+mod batch;
 pub mod kafka;
 pub mod memory;
+
+pub use batch::{Batch, BatchItem, RecordRef};
 
 /// Why the bus refused or failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -182,8 +185,9 @@ pub trait Writer: Send + Sync {
 pub trait Reader: Send {
     /// The next thing to know; pends while there is none. Dropping the future loses nothing.
     async fn next(&mut self) -> ReadEvent;
-    /// Waits for at least one event, then adds those that are there without waiting, at most `max`.
-    async fn next_batch(&mut self, max: usize, out: &mut Vec<ReadEvent>);
+    /// Waits for at least one event and puts it into `out` with others that are there without waiting: a bounded number
+    /// and size. What was in `out` is forgotten, its memory used again. Dropping the future loses nothing.
+    async fn next_batch(&mut self, out: &mut Batch);
     /// Pauses or resumes fetching (back-pressure). Events that are already here still come.
     fn pause(&mut self, paused: bool);
     /// Leaves the bus, deletes the consumer group and waits for both; dropping the reader does the same without waiting.

@@ -35,6 +35,8 @@ struct Topic {
 pub(super) struct Partitions {
     topics: Vec<Topic>,
     index: HashMap<Arc<str>, usize>,
+    /// The topic of the newest record: the next is nearly always of the same.
+    newest: usize,
 }
 
 /// A partition whose start has to be found out.
@@ -61,11 +63,17 @@ impl Partitions {
                 );
             }
         }
-        Partitions { topics, index }
+        Partitions { topics, index, newest: 0 }
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.topics.iter().map(|t| &*t.name)
+    /// The different topics, in the order in which they were asked for.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.topics.iter().map(|t| &t.name)
+    }
+
+    /// The name of a topic of [`Partitions::record`].
+    pub(super) fn name(&self, topic: usize) -> &Arc<str> {
+        &self.topics[topic].name
     }
 
     /// Sets which partitions are ours; positions of those that come back are kept. True if anything changed.
@@ -139,10 +147,13 @@ impl Partitions {
         })
     }
 
-    /// Notes that a record was read: the topic's shared name, and whether its history has ended with it. `None` if
-    /// the partition is not ours (around a rebalance). An offset that goes back is a topic that was made anew.
-    pub(super) fn record(&mut self, topic: &str, partition: i32, offset: i64) -> Option<(Arc<str>, bool)> {
-        let topic = &mut self.topics[*self.index.get(topic)?];
+    /// Notes that a record was read: the topic's place, and whether its history has ended with it. `None` if the
+    /// partition is not ours (around a rebalance). An offset that goes back is a topic that was made anew.
+    pub(super) fn record(&mut self, topic: &str, partition: i32, offset: i64) -> Option<(usize, bool)> {
+        if self.topics.get(self.newest).is_none_or(|newest| *newest.name != *topic) {
+            self.newest = *self.index.get(topic)?;
+        }
+        let topic = &mut self.topics[self.newest];
         let state = topic.partitions.get_mut(&partition)?;
         if !state.assigned {
             return None;
@@ -153,7 +164,7 @@ impl Partitions {
         if ended {
             state.history_until = None;
         }
-        Some((Arc::clone(&topic.name), ended))
+        Some((self.newest, ended))
     }
 
     /// The end of some partition of this number was reported (the client library does not say of which topic).
@@ -208,12 +219,14 @@ mod tests {
         assert!(matches!(&out[0], ReadEvent::Assigned { start: 3, .. }));
         assert!(matches!(&out[2], ReadEvent::CaughtUp { topic, .. } if &**topic == "b"));
         assert!(all.unresolved(&list).is_empty());
-        assert_eq!(all.record("a", 0, 3), Some(("a".into(), false)));
-        assert_eq!(all.record("a", 0, 4), Some(("a".into(), true)));
-        assert_eq!(all.record("a", 0, 5), Some(("a".into(), false)));
-        assert_eq!(all.record("a", 0, 0), Some(("a".into(), false)), "made anew");
+        assert_eq!(all.record("a", 0, 3), Some((0, false)));
+        assert_eq!(all.record("a", 0, 4), Some((0, true)));
+        assert_eq!(all.record("a", 0, 5), Some((0, false)));
+        assert_eq!(all.record("a", 0, 0), Some((0, false)), "made anew");
         assert_eq!(all.assigned().next(), Some(("a", 0, 1)));
         assert_eq!(all.record("c", 0, 5), None);
+        assert_eq!(all.record("b", 0, 5), Some((1, false)));
+        assert_eq!((&**all.name(0), &**all.name(1)), ("a", "b"));
     }
 
     #[test]

@@ -18,10 +18,8 @@ use super::partitions::Partitions;
 use super::reader::Wishes;
 use super::{Membership, offsets};
 use crate::env::Properties;
-use crate::transport::{ReadEvent, Record, StartAt, TransportError};
+use crate::transport::{Batch, ReadEvent, RecordRef, StartAt, TransportError};
 
-/// Events handed over at once.
-const BATCH: usize = 512;
 /// Longest wait for a record; wishes are looked at that often.
 const POLL: Duration = Duration::from_millis(50);
 /// Pause after a look-up that failed.
@@ -47,18 +45,24 @@ pub(super) struct Settings {
     pub(super) probe: ClientConfig,
 }
 
+/// The channels to the caller and back.
+pub(super) struct Batches {
+    pub(super) full: mpsc::Sender<Batch>,
+    pub(super) emptied: mpsc::Receiver<Batch>,
+}
+
 /// A consumer with what it reads.
 pub(super) struct PollLoop {
     consumer: BaseConsumer<Context>,
     settings: Settings,
     wishes: Arc<Wishes>,
-    sender: mpsc::Sender<Vec<ReadEvent>>,
+    batches: Batches,
     partitions: Partitions,
     /// Start times, where the broker cannot look them up: older records are skipped.
     skip_older: HashMap<String, i64>,
     /// The partitions that should be ours.
     ours: Vec<(String, i32)>,
-    batch: Vec<ReadEvent>,
+    batch: Batch,
     paused: bool,
     next_refresh: Instant,
     next_look_up: Instant,
@@ -80,7 +84,7 @@ impl PollLoop {
         settings: Settings,
         topics: &[(String, StartAt)],
         wishes: Arc<Wishes>,
-        sender: mpsc::Sender<Vec<ReadEvent>>,
+        batches: Batches,
     ) -> PollLoop {
         let now = Instant::now();
         let times = topics.iter().filter_map(|(t, s)| Some((t.clone(), s.time()?)));
@@ -89,16 +93,21 @@ impl PollLoop {
             skip_older: if settings.time_lookup { HashMap::new() } else { times.collect() },
             settings,
             wishes,
-            sender,
+            batches,
             partitions: Partitions::new(topics),
             ours: Vec::new(),
-            batch: Vec::new(),
+            batch: Batch::default(),
             paused: false,
             next_refresh: now,
             next_look_up: now,
             next_probe: now,
             next_trouble: now,
         }
+    }
+
+    /// The different topics, in the order in which they were asked for.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        self.partitions.names().map(Arc::clone).collect()
     }
 
     /// Runs until the caller has gone.
@@ -115,7 +124,7 @@ impl PollLoop {
     }
 
     fn is_over(&self) -> bool {
-        self.wishes.closing.load(Ordering::Acquire) || self.sender.is_closed()
+        self.wishes.closing.load(Ordering::Acquire) || self.batches.full.is_closed()
     }
 
     /// Which partitions are ours now: told by the group, or seen in the metadata.
@@ -141,7 +150,7 @@ impl PollLoop {
         if Instant::now() < self.next_refresh {
             return None;
         }
-        let wanted: BTreeSet<&str> = self.partitions.names().collect();
+        let wanted: BTreeSet<&str> = self.partitions.names().map(|name| &**name).collect();
         let metadata = match self.consumer.fetch_metadata(None, METADATA_LIMIT) {
             Ok(metadata) => metadata,
             Err(error) => {
@@ -186,7 +195,7 @@ impl PollLoop {
                 if let Err(error) = self.assign() {
                     self.trouble(TransportError::unavailable("assign partitions", error));
                 }
-                self.batch.append(&mut told);
+                told.into_iter().for_each(|event| self.tell(event));
             }
             Err(error) => self.trouble(TransportError::unavailable("look up offsets", error)),
         }
@@ -229,7 +238,7 @@ impl PollLoop {
 
     /// Takes what has been fetched, up to a batch; waits a little if there is nothing.
     fn poll(&mut self) {
-        while self.batch.len() < BATCH {
+        while !self.batch.is_full() {
             let wait = if self.batch.is_empty() { POLL } else { Duration::ZERO };
             if !self.poll_once(wait) {
                 return;
@@ -262,8 +271,13 @@ impl PollLoop {
         let now = Instant::now();
         if now >= self.next_trouble {
             self.next_trouble = now + TROUBLE_EVERY;
-            self.batch.push(ReadEvent::Trouble(error));
+            self.tell(ReadEvent::Trouble(error));
         }
+    }
+
+    fn tell(&mut self, event: ReadEvent) {
+        // It is never a record: the topic's place is not asked for.
+        self.batch.push(event, |_| usize::MAX);
     }
 
     /// Ends the history of a partition whose last offsets hold no record: after an end of partition was reported, a
@@ -278,7 +292,7 @@ impl PollLoop {
         match at_end {
             Ok(at_end) => {
                 if self.partitions.judge(&topic, partition, at_end) {
-                    self.batch.push(ReadEvent::CaughtUp { topic, partition });
+                    self.tell(ReadEvent::CaughtUp { topic, partition });
                 }
             }
             Err(error) => {
@@ -295,8 +309,12 @@ impl PollLoop {
         }
         let deadline = Instant::now() + PATIENCE;
         while !self.wishes.closing.load(Ordering::Acquire) {
-            match self.sender.try_send(std::mem::take(&mut self.batch)) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
+            match self.batches.full.try_send(std::mem::take(&mut self.batch)) {
+                Ok(()) => {
+                    self.batch = self.batches.emptied.try_recv().unwrap_or_default();
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
                 Err(mpsc::error::TrySendError::Full(batch)) => self.batch = batch,
             }
             if Instant::now() < deadline {
@@ -314,26 +332,21 @@ impl PollLoop {
 fn take(
     partitions: &mut Partitions,
     skip_older: &HashMap<String, i64>,
-    batch: &mut Vec<ReadEvent>,
+    batch: &mut Batch,
     message: &BorrowedMessage<'_>,
 ) {
     let (partition, offset) = (message.partition(), message.offset());
     let Some((topic, caught_up)) = partitions.record(message.topic(), partition, offset) else { return };
+    let name = partitions.name(topic);
     let timestamp_ms = message.timestamp().to_millis();
     let old = !skip_older.is_empty()
-        && skip_older.get(&*topic).is_some_and(|start| timestamp_ms.is_some_and(|t| t < *start));
+        && skip_older.get(&**name).is_some_and(|start| timestamp_ms.is_some_and(|t| t < *start));
     if !old {
-        batch.push(ReadEvent::Record(Record {
-            topic: Arc::clone(&topic),
-            partition,
-            offset,
-            timestamp_ms,
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-        }));
+        let (key, value) = (message.key(), message.payload());
+        batch.push_record(RecordRef { topic, partition, offset, timestamp_ms, key, value });
     }
     if caught_up {
-        batch.push(ReadEvent::CaughtUp { topic, partition });
+        batch.push(ReadEvent::CaughtUp { topic: Arc::clone(name), partition }, |_| topic);
     }
 }
 

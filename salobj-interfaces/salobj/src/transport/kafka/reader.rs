@@ -1,6 +1,5 @@
 //! The caller's side of a consumer: a bounded channel from its thread.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::context::Context;
 use super::poll::{self, PollLoop};
 use super::{KafkaTransport, Membership, admin, config, refused};
-use crate::transport::{ReadEvent, Reader, StartAt, TransportError};
+use crate::transport::{Batch, BatchItem, ReadEvent, Reader, StartAt, TransportError};
 
 /// Batches that wait for the caller; beyond that the consumer is paused.
 const BATCHES: usize = 8;
@@ -28,8 +27,13 @@ pub(super) struct Wishes {
 
 /// One consumer; its thread ends when this is closed or dropped.
 pub(super) struct KafkaReader {
-    batches: mpsc::Receiver<Vec<ReadEvent>>,
-    ready: VecDeque<ReadEvent>,
+    batches: mpsc::Receiver<Batch>,
+    /// Emptied batches on their way back.
+    emptied: mpsc::Sender<Batch>,
+    /// The batch that events are being taken from.
+    ready: Batch,
+    /// The different topics, in the order in which they were asked for.
+    topics: Vec<Arc<str>>,
     wishes: Arc<Wishes>,
     done: Option<oneshot::Receiver<()>>,
 }
@@ -64,6 +68,8 @@ impl KafkaReader {
         }
         let wishes = Arc::new(Wishes::default());
         let (sender, batches) = mpsc::channel(BATCHES);
+        // One more is filled, one is emptied.
+        let (emptied, to_fill) = mpsc::channel(BATCHES + 2);
         let (finished, done) = oneshot::channel();
         let poll = PollLoop::new(
             consumer,
@@ -74,8 +80,9 @@ impl KafkaReader {
             },
             topics,
             Arc::clone(&wishes),
-            sender,
+            poll::Batches { full: sender, emptied: to_fill },
         );
+        let names = poll.topics();
         let (transport, group) = (transport.clone(), group.to_owned());
         std::thread::Builder::new()
             .name("kafka consumer".to_owned())
@@ -89,7 +96,26 @@ impl KafkaReader {
                 finished.send(()).ok();
             })
             .map_err(|e| TransportError::unavailable(attempt(), e))?;
-        Ok(KafkaReader { batches, ready: VecDeque::new(), wishes, done: Some(done) })
+        Ok(KafkaReader { batches, emptied, ready: Batch::default(), topics: names, wishes, done: Some(done) })
+    }
+
+    /// Waits for a batch if the one at hand is empty.
+    async fn fill(&mut self) {
+        while self.ready.is_empty() {
+            let batch = match self.batches.recv().await {
+                Some(batch) => batch,
+                None => std::future::pending().await,
+            };
+            self.give_back(batch);
+        }
+    }
+
+    /// Takes a new batch for the one at hand, whose memory goes back.
+    fn give_back(&mut self, new: Batch) {
+        let mut old = std::mem::replace(&mut self.ready, new);
+        old.clear();
+        // There are more than enough, or nobody fills them any more.
+        self.emptied.try_send(old).unwrap_or_default();
     }
 }
 
@@ -97,27 +123,24 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     async fn next(&mut self) -> ReadEvent {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return event;
-            }
-            match self.batches.recv().await {
-                Some(batch) => self.ready = batch.into(),
-                None => std::future::pending().await,
+            self.fill().await;
+            match self.ready.pop() {
+                Some(BatchItem::Event(event)) => return event,
+                Some(BatchItem::Record(record)) => {
+                    if let Some(topic) = self.topics.get(record.topic) {
+                        return ReadEvent::Record(record.to_record(Arc::clone(topic)));
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    async fn next_batch(&mut self, max: usize, out: &mut Vec<ReadEvent>) {
-        out.push(self.next().await);
-        while out.len() < max {
-            match self.ready.pop_front() {
-                Some(event) => out.push(event),
-                None => match self.batches.try_recv() {
-                    Ok(batch) => self.ready = batch.into(),
-                    Err(_) => return,
-                },
-            }
-        }
+    async fn next_batch(&mut self, out: &mut Batch) {
+        self.fill().await;
+        std::mem::swap(&mut self.ready, out);
+        // What was handed over before is the next to be filled.
+        self.give_back(Batch::default());
     }
 
     fn pause(&mut self, paused: bool) {

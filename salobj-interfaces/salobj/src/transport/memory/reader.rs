@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{Bus, State};
-use crate::transport::{ReadEvent, Reader, StartAt, TransportError};
+use crate::transport::{Batch, ReadEvent, Reader, StartAt, TransportError};
 
 /// One assigned partition.
 struct Position {
@@ -153,13 +153,13 @@ impl Reader for MemoryReader {
         }
     }
 
-    async fn next_batch(&mut self, max: usize, out: &mut Vec<ReadEvent>) {
-        out.push(self.next().await);
-        while out.len() < max {
-            match self.try_next() {
-                Some(event) => out.push(event),
-                None => return,
-            }
+    async fn next_batch(&mut self, out: &mut Batch) {
+        let mut next = Some(self.next().await);
+        out.clear();
+        while let Some(event) = next {
+            let place = |topic: &str| self.wanted.iter().position(|(name, _)| name == topic);
+            out.push(event, |topic| place(topic).unwrap_or(usize::MAX));
+            next = if out.is_full() { None } else { self.try_next() };
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::tai::Tai;
-use crate::transport::ReadEvent;
+use crate::transport::{Batch, BatchItem, ReadEvent};
 
 fn bus() -> (MemoryTransport, MemoryControl) {
     let bus = MemoryTransport::new(Clock::scaled(Tai::from_utc_unix(1_000_000.0), 1.0));
@@ -207,15 +207,27 @@ async fn broker_and_registry_away_and_back() {
 async fn close_deletes_the_group_and_batches_are_bounded() {
     let (bus, control) = bus();
     topics(&bus, &["tel"]).await;
-    for n in 0..10 {
+    topics(&bus, &["other"]).await;
+    for n in 0..600 {
         write(&bus, "tel", "", &n.to_string()).await;
     }
-    let mut reader = read(&bus, &[("tel", StartAt::Beginning)]).await;
-    let mut batch = Vec::new();
-    reader.next_batch(4, &mut batch).await;
-    assert_eq!(batch.len(), 4);
-    reader.next_batch(100, &mut batch).await;
-    assert_eq!(batch.len(), 12, "assignment, ten records, caught up");
+    let mut reader = read(&bus, &[("other", StartAt::End), ("tel", StartAt::Beginning)]).await;
+    let mut batch = Batch::default();
+    let mut sizes = Vec::new();
+    let mut records = Vec::new();
+    while records.len() < 600 {
+        reader.next_batch(&mut batch).await;
+        sizes.push(batch.len());
+        while let Some(item) = batch.pop() {
+            if let BatchItem::Record(record) = item {
+                assert_eq!(record.topic, 1, "the second of those that were asked for");
+                records.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
+            }
+        }
+    }
+    // Two assignments, 600 records, twice caught up.
+    assert_eq!((sizes[0], sizes.iter().sum::<usize>()), (512, 604), "{sizes:?}");
+    assert!(records.iter().enumerate().all(|(n, text)| *text == n.to_string()));
     assert_eq!(control.groups(), ["group"]);
     reader.close().await;
     assert!(control.groups().is_empty());
