@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use catcher::intake::{Intake, Positions};
 use catcher::journal::{FileJournal, Journal as _, Record};
-use catcher::rules::{Effect, Engine, Input, Rule, RunRequest, SourceFile, compile};
+use catcher::rules::{Effect, Engine, Input, RunRequest};
 use catcher::telemetry::Meter;
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
 use salobj::{Clock, Env, Tai};
@@ -71,9 +71,7 @@ fn record(run: &RunRequest, state: &str) -> Record {
 
 /// Reads `records` records from the beginning of the topics, all as live.
 pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::Result<Outcome> {
-    let file = SourceFile { name: "throughput.yaml".into(), text: rules::text() };
-    let rules: Vec<Arc<Rule>> = compile(&file, &sal_idl::Library::embedded())
-        .map_err(|all| anyhow::anyhow!("{}", all.iter().map(|d| d.render(false)).collect::<String>()))?;
+    let rules = rules::compiled()?;
     let clock = Clock::System;
     let mut engine = Engine::new(&rules, clock.now());
     let folder = tempfile::tempdir()?;

@@ -1,8 +1,10 @@
-//! Messages per second from a real broker: a bare rdkafka consumer against the Catcher's intake and engine, in the same run.
+//! Messages per second from a real broker: a bare rdkafka consumer against the Catcher's intake and engine, and against its
+//! whole core loop, in the same run.
 //!
 //! ```text
-//!  produce ──► broker (8 SAL topics, the real mix) ──► bare: poll, count                       ┐ alternating,
-//!                                                  └─► engine: intake, 215 rules, journal      ┘ same fetch settings
+//!  produce ──► broker (8 SAL topics, the real mix) ─┬─► bare: poll, count                            ┐ alternating,
+//!                                                  ├─► engine: intake, 215 rules, journal           │ same fetch
+//!                                                  └─► core loop: the same, alarms, runs, driver    ┘ settings
 //! ```
 //! `scripts/bench` starts the broker and runs this; without `CATCHER_TEST_KAFKA_BROKER` it says so and does nothing, so that
 //! `cargo bench` works anywhere. Arguments: `--records N` (1000000), `--rounds N` (3), `--json`.
@@ -11,6 +13,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod bare;
+mod core_loop;
 mod engine;
 mod mix;
 mod produce;
@@ -80,6 +83,12 @@ fn main() -> anyhow::Result<()> {
             outcome.syncs
         );
         figures.engine.push(outcome);
+        let outcome = runtime.block_on(core_loop::run(&env, &mix.topics(), args.records))?;
+        println!(
+            "round {round}: whole core    {:>9.0} messages/s, {} events about alarms, {} about tasks",
+            outcome.rate, outcome.alarms, outcome.tasks
+        );
+        figures.core.push(outcome);
     }
     runtime.block_on(produce::remove(&broker, &mix.topics()))?;
     figures.report(&args, &counts);
@@ -104,22 +113,26 @@ fn print_mix(counts: &BTreeMap<String, u64>) {
 struct Figures {
     bare: Vec<f64>,
     engine: Vec<engine::Outcome>,
+    core: Vec<core_loop::Outcome>,
 }
 
 impl Figures {
     fn report(&self, args: &Args, counts: &BTreeMap<String, u64>) {
         let bare = median(&self.bare);
         let engine = median(&self.engine.iter().map(|outcome| outcome.rate).collect::<Vec<_>>());
+        let core = median(&self.core.iter().map(|outcome| outcome.rate).collect::<Vec<_>>());
         let ratio = engine / bare;
+        let core_ratio = core / bare;
         println!(
             "median of {}: bare {bare:.0} messages/s, with engine {engine:.0} messages/s, ratio {ratio:.2}",
             self.bare.len()
         );
+        println!("  whole core loop {core:.0} messages/s, ratio {core_ratio:.2}");
         if args.json {
-            let medians = serde_json::json!({"bare": bare, "engine": engine, "ratio": ratio});
+            let medians = serde_json::json!({"bare": bare, "engine": engine, "ratio": ratio, "core": core, "core_ratio": core_ratio});
             println!(
                 "{}",
-                serde_json::json!({"records": counts, "bare": self.bare, "engine": self.engine, "medians": medians})
+                serde_json::json!({"records": counts, "bare": self.bare, "engine": self.engine, "core": self.core, "medians": medians})
             );
         }
     }

@@ -1,12 +1,22 @@
 //! 215 rules as a site has them: 174 of two templates, each for one component, and 41 on telemetry and images.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+
+use catcher::rules::{Rule, SourceFile, compile};
 
 /// Components that the two templates watch: one SAL index of the ESS stands for each.
 pub(crate) const COMPONENTS: u64 = 87;
 
+/// The rules, compiled.
+pub(crate) fn compiled() -> anyhow::Result<Vec<Arc<Rule>>> {
+    let file = SourceFile { name: "throughput.yaml".into(), text: text() };
+    compile(&file, &sal_idl::Library::embedded())
+        .map_err(|all| anyhow::anyhow!("{}", all.iter().map(|d| d.render(false)).collect::<String>()))
+}
+
 /// The rule file.
-pub(crate) fn text() -> String {
+fn text() -> String {
     let mut text = String::from("rules:\n");
     for n in 1..=COMPONENTS {
         rule(
