@@ -71,7 +71,7 @@ pub(super) fn run(ops: &[Op], cursor: &mut Cursor<'_>, cells: &mut [Value]) -> R
             }
             Op::SkipFixedItems(size) => blocks(cursor, |cursor, count| match count.checked_mul(*size) {
                 Some(bytes) => cursor.take(bytes).map(|_| ()),
-                None => cursor.bad("an array is longer than the record"),
+                None => cursor.bad(TOO_LONG),
             })?,
             Op::SkipItems(inner) => blocks(cursor, |cursor, count| {
                 if !inner.is_empty() {
@@ -150,65 +150,95 @@ fn symbol(symbols: &[Arc<str>], cursor: &mut Cursor<'_>) -> Result<Arc<str>, Wir
 
 fn array(item: &Item, select: Select, cursor: &mut Cursor<'_>) -> Result<Value, WireError> {
     match item {
-        Item::Bool => items(select, cursor, Some(1), Cursor::boolean, Value::Bool, Value::Bools),
-        Item::Int => items(select, cursor, None, Cursor::int, Value::Int, Value::Ints),
-        Item::Long => items(select, cursor, None, Cursor::long, Value::Int, Value::Ints),
+        Item::Bool => items(select, cursor, Cursor::boolean, Value::Bool, Value::Bools),
+        Item::Int => items(select, cursor, Cursor::int, Value::Int, Value::Ints),
+        Item::Long => items(select, cursor, Cursor::long, Value::Int, Value::Ints),
         Item::IntAsDouble => {
-            items(select, cursor, None, |c| c.int().map(|v| v as f64), Value::Double, Value::Doubles)
+            items(select, cursor, |c| c.int().map(|v| v as f64), Value::Double, Value::Doubles)
         }
         Item::LongAsDouble => {
-            items(select, cursor, None, |c| c.long().map(|v| v as f64), Value::Double, Value::Doubles)
+            items(select, cursor, |c| c.long().map(|v| v as f64), Value::Double, Value::Doubles)
         }
-        Item::Float => items(select, cursor, Some(4), Cursor::float, Value::Double, Value::Doubles),
-        Item::Double => items(select, cursor, Some(8), Cursor::double, Value::Double, Value::Doubles),
-        Item::Text => items(select, cursor, None, |c| c.text().map(Arc::from), Value::Text, Value::Texts),
-        Item::Symbol(symbols) => {
-            items(select, cursor, None, |c| symbol(symbols, c), Value::Text, Value::Texts)
+        Item::Float => doubles::<4>(select, cursor, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        Item::Double => doubles::<8>(select, cursor, f64::from_le_bytes),
+        Item::Text => items(select, cursor, |c| c.text().map(Arc::from), Value::Text, Value::Texts),
+        Item::Symbol(symbols) => items(select, cursor, |c| symbol(symbols, c), Value::Text, Value::Texts),
+    }
+}
+
+impl Select {
+    /// The first item that is selected, and the one after the last.
+    fn range(self) -> (usize, usize) {
+        match self {
+            Select::All => (0, usize::MAX),
+            Select::Element(index) => (index, index.saturating_add(1)),
+            Select::Slice(from, to) => (from, to),
         }
     }
 }
 
-/// Reads the selected items of an array. `fixed` is the size of an item on the wire, where it has one: those that are
-/// not selected are then passed at once, and the usual array of one block is read without growing.
+/// Reads the selected items of an array of numbers of `N` bytes. What is not selected is passed at once; what is, is taken
+/// as bytes and made numbers in one go, in the memory in which it stays.
+fn doubles<const N: usize>(
+    select: Select,
+    cursor: &mut Cursor<'_>,
+    number: impl Fn([u8; N]) -> f64,
+) -> Result<Value, WireError> {
+    let (from, to) = select.range();
+    // Nearly always all lies in one block; if not, the blocks are joined.
+    let (mut first, mut joined): (&[u8], Vec<u8>) = (&[], Vec::new());
+    let mut index = 0_usize;
+    blocks(cursor, |cursor, count| {
+        if count > cursor.left() / N {
+            return cursor.bad(TOO_LONG);
+        }
+        let bytes = cursor.take(count * N)?;
+        let end = index + count;
+        let begin = from.clamp(index, end);
+        let selected = &bytes[(begin - index) * N..(to.clamp(begin, end) - index) * N];
+        index = end;
+        match (first.is_empty(), joined.is_empty()) {
+            (true, _) => first = selected,
+            (false, true) if !selected.is_empty() => joined = [first, selected].concat(),
+            (false, _) => joined.extend_from_slice(selected),
+        }
+        Ok(())
+    })?;
+    let bytes = if joined.is_empty() { first } else { &joined };
+    let (all, _) = bytes.as_chunks::<N>();
+    Ok(match select {
+        Select::Element(_) => all.first().map_or(Value::Null, |bytes| Value::Double(number(*bytes))),
+        Select::All | Select::Slice(..) => Value::Doubles(all.iter().map(|bytes| number(*bytes)).collect()),
+    })
+}
+
+const TOO_LONG: &str = "an array is longer than the record";
+
+/// Reads the selected items of an array.
 fn items<'a, T: Clone>(
     select: Select,
     cursor: &mut Cursor<'a>,
-    fixed: Option<usize>,
     read: impl Fn(&mut Cursor<'a>) -> Result<T, WireError>,
     one: impl Fn(T) -> Value,
     many: impl Fn(Arc<[T]>) -> Value,
 ) -> Result<Value, WireError> {
-    let (from, to) = match select {
-        Select::All => (0, usize::MAX),
-        Select::Element(index) => (index, index.saturating_add(1)),
-        Select::Slice(from, to) => (from, to),
-    };
+    let (from, to) = select.range();
     let mut kept: Vec<T> = Vec::new();
     let mut index = 0_usize;
     blocks(cursor, |cursor, count| {
         // Every item has at least one byte, so this bounds both the work and the memory by the input.
-        if count > cursor.left() / fixed.unwrap_or(1) {
-            return cursor.bad("an array is longer than the record");
+        if count > cursor.left() {
+            return cursor.bad(TOO_LONG);
         }
         let end = index + count;
         let first = from.clamp(index, end);
         let last = to.clamp(first, end);
-        match fixed {
-            Some(size) => {
-                cursor.take((first - index) * size)?;
-            }
-            None => (index..first).try_for_each(|_| read(cursor).map(drop))?,
-        }
+        (index..first).try_for_each(|_| read(cursor).map(drop))?;
         kept.reserve_exact(last - first);
         for _ in first..last {
             kept.push(read(cursor)?);
         }
-        match fixed {
-            Some(size) => {
-                cursor.take((end - last) * size)?;
-            }
-            None => (last..end).try_for_each(|_| read(cursor).map(drop))?,
-        }
+        (last..end).try_for_each(|_| read(cursor).map(drop))?;
         index = end;
         Ok(())
     })?;
