@@ -17,6 +17,7 @@
 //!
 //! nominal: severity and max are none. active: severity above none, not acknowledged. stale: severity none, max above.
 //! Muting is orthogonal: it changes none of the arrows, and no severity lifts it unless [`AlarmConfig::lift_mute`].
+//! What is different for an alarm of [`AlarmConfig::latch`] `one_shot` says `latch.rs`.
 //!
 //! Four deadlines, absolute, so that they survive a restart: AA acknowledges a stale alarm, AU unacknowledges a lasting
 //! one, ESC asks for escalation, UNMUTE ends a mute. Whoever owns the alarm calls [`Alarm::fire`] when one is due.
@@ -39,14 +40,14 @@
 //! * `acknowledged_by` is empty unless acknowledged; `muted_by` is empty unless muted
 //! * muted exactly if UNMUTE is armed
 //! * a deadline's stamp is set exactly while it is armed, but for `timestamp_escalate`, which stays after ESC fired
-//! * AA armed implies stale; AU armed implies not nominal
+//! * AA armed implies stale (or a one-shot alarm, not acknowledged); AU armed implies not nominal
 //! * ESC armed, or escalation asked for, implies that escalation is configured
 //! * a refused operation changes nothing; only an operation that publishes, or says so, changes what is published
 
 use salobj::Tai;
 use serde::{Deserialize, Serialize};
 
-use super::config::{AlarmConfig, Escalate};
+use super::config::{AlarmConfig, Escalate, Latch};
 use super::severity::Severity;
 
 /// Who acknowledged, if nobody did but time.
@@ -58,8 +59,8 @@ pub const FAILED: &str = "Failed";
 /// One alarm without its name: what is configured, and its state.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Alarm {
-    config: AlarmConfig,
-    state: AlarmState,
+    pub(super) config: AlarmConfig,
+    pub(super) state: AlarmState,
 }
 
 /// Everything that changes in an alarm. Field names are the Watcher's; times are TAI, `None` is "not set".
@@ -219,6 +220,9 @@ impl Alarm {
         if severity == Severity::None && self.nominal() {
             return Outcome::NOTHING;
         }
+        if let Some(outcome) = self.hold_shot(severity, now) {
+            return outcome;
+        }
         let before = self.state.severity;
         let s = &mut self.state;
         if severity != before {
@@ -296,6 +300,7 @@ impl Alarm {
         if self.nominal() {
             return Ok(Outcome::NOTHING);
         }
+        self.end_shot(now);
         let lasts = self.state.severity != Severity::None;
         let rearm = (lasts && !self.config.auto_unacknowledge.is_zero())
             .then(|| now + self.config.auto_unacknowledge);
@@ -433,7 +438,8 @@ impl Alarm {
     pub fn reconfigure(&mut self, config: AlarmConfig) -> bool {
         let before = (self.escalate_to().to_owned(), self.state.clone());
         self.config = config;
-        if self.config.auto_acknowledge.is_zero() {
+        let shot = self.config.latch == Latch::OneShot || self.state.severity == Severity::None;
+        if self.config.auto_acknowledge.is_zero() || !shot {
             self.state.timestamp_auto_acknowledge = None;
         }
         if self.config.auto_unacknowledge.is_zero() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Delays and options of one alarm. The default is the Watcher's: nothing happens by itself, nobody is called.
@@ -19,6 +20,20 @@ pub struct AlarmConfig {
     pub lift_mute: bool,
     /// Start the escalation clock again when an alarm that had left critical comes back to it. The Watcher does not.
     pub rearm_escalation: bool,
+    /// How long the severity lasts.
+    pub latch: Latch,
+}
+
+/// How long a severity lasts once it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Latch {
+    /// As long as the rule says so: it follows the condition, as in the Watcher.
+    #[default]
+    Level,
+    /// Until somebody acknowledges it, which ends it at once: for what happened once, such as a bad image, where no later
+    /// good value takes anything back.
+    OneShot,
 }
 
 /// Whom to call, and how long to wait for an acknowledgement first. Both are there, or there is no escalation.

@@ -31,7 +31,7 @@ impl Finding {
         Finding { severity, reason: reason.into(), task_id: None, report_url: None }
     }
 
-    fn says_as(&self, other: &Finding) -> bool {
+    pub(super) fn says_as(&self, other: &Finding) -> bool {
         self.severity == other.severity && (self.severity == Severity::None || self.reason == other.reason)
     }
 }
@@ -89,10 +89,9 @@ impl Entry {
 
     /// A finding, if it says something new. Gives whether to publish, and whether the alarm took it up.
     pub(super) fn take_up(&mut self, finding: Finding, now: Tai) -> (bool, bool) {
-        let known = self.last.as_ref().is_some_and(|last| last.says_as(&finding));
         let mut updated = false;
         let mut publish = false;
-        if !known {
+        if self.is_news(&finding) {
             let outcome = self.alarm.set_severity(finding.severity, &finding.reason, now);
             (updated, publish) = (outcome.updated, outcome.publish);
         }

@@ -9,6 +9,7 @@
 //!
 //! * [`severity`]: the four levels
 //! * [`alarm`]: one alarm, the Watcher's state machine without its accidents
+//! * `latch`: alarms of what happened once
 //! * [`levels`]: from a number to a severity
 //! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
@@ -17,6 +18,7 @@ pub mod alarm;
 pub mod book;
 pub mod config;
 mod entry;
+mod latch;
 pub mod levels;
 mod operators;
 pub mod severity;
@@ -26,7 +28,7 @@ mod tests;
 
 pub use alarm::{Alarm, AlarmState, Outcome, Refusal, Timer};
 pub use book::{Book, Counts, Removed, UnknownAlarm};
-pub use config::{AlarmConfig, Escalate, EscalateError};
+pub use config::{AlarmConfig, Escalate, EscalateError, Latch};
 pub use entry::{AlarmRecord, Finding};
 pub use levels::{Direction, Levels, LevelsError};
 pub use operators::Refused;

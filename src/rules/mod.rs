@@ -21,6 +21,7 @@ mod schema;
 mod series;
 mod sorted;
 mod spec;
+mod spec_alarm;
 mod template;
 mod test_case;
 mod schema_file;

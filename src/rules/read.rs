@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use super::expr::prepass::parse_duration;
 use super::model::Budget;
 use super::spec::*;
+use super::spec_alarm::EscalateSpec;
 use super::yaml::{Fields, Node, Problems, Span, Yaml};
 use crate::alarms::Severity;
 
@@ -291,7 +292,7 @@ fn levels(node: &Node, problems: &Problems<'_>) -> Option<LevelsSpec> {
 
 fn alarm(node: &Node, problems: &Problems<'_>) -> Option<AlarmSpec> {
     let mut f = Fields::of(node, "an alarm", problems)?;
-    f.refuse(&["latch", "inhibit_by"]);
+    f.refuse(&["inhibit_by"]);
     let gate = f.get("gate").and_then(|n| {
         let mut g = Fields::of(n, "`gate`", problems)?;
         let spec =
@@ -324,6 +325,9 @@ fn alarm(node: &Node, problems: &Problems<'_>) -> Option<AlarmSpec> {
         escalate,
         auto_acknowledge: f.seconds("auto_acknowledge"),
         auto_unacknowledge: f.seconds("auto_unacknowledge"),
+        lift_mute: f.flag("lift_mute"),
+        rearm_escalation: f.flag("rearm_escalation"),
+        latch: f.word("latch", "level, one_shot"),
         span: f.span(),
     };
     f.finish();

@@ -313,11 +313,17 @@ pub(crate) struct AlarmSpec {
     #[schemars(with = "Option<FromSchema>")]
     pub(crate) from: Option<FromLevel>,
     /// Whom to call, if a critical alarm is not acknowledged.
-    pub(crate) escalate: Option<EscalateSpec>,
+    pub(crate) escalate: Option<super::spec_alarm::EscalateSpec>,
     /// A stale alarm is acknowledged after this.
     pub(crate) auto_acknowledge: Option<At<Seconds>>,
     /// An acknowledged alarm becomes unacknowledged after this.
     pub(crate) auto_unacknowledge: Option<At<Seconds>>,
+    /// A severity above the one that is muted ends the mute (false).
+    pub(crate) lift_mute: Option<At<bool>>,
+    /// An alarm that comes back to critical is escalated after the whole delay again (false).
+    pub(crate) rearm_escalation: Option<At<bool>>,
+    /// Whether the severity follows the condition, or stays until it is acknowledged (level).
+    pub(crate) latch: Option<At<crate::alarms::Latch>>,
     #[schemars(skip)]
     pub(crate) span: Span,
 }
@@ -393,18 +399,6 @@ pub(crate) enum Join {
     Worst,
     /// All that are not none.
     All,
-}
-
-/// Whom to call, and how long to wait first.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct EscalateSpec {
-    /// Whom.
-    pub(crate) responder: Option<At<String>>,
-    /// How long.
-    pub(crate) delay: Option<At<Seconds>>,
-    #[schemars(skip)]
-    pub(crate) span: Span,
 }
 
 /// Reports of runs.

@@ -3,6 +3,7 @@
 mod book;
 mod defects;
 mod golden;
+mod latch;
 mod levels;
 mod operators;
 mod properties;

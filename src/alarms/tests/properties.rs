@@ -7,7 +7,9 @@ use proptest::test_runner::FileFailurePersistence;
 
 use super::at;
 use crate::alarms::alarm::AUTOMATIC;
-use crate::alarms::{Alarm, AlarmConfig, AlarmState, Book, Counts, Escalate, Finding, Severity, Timer};
+use crate::alarms::{
+    Alarm, AlarmConfig, AlarmState, Book, Counts, Escalate, Finding, Latch, Severity, Timer,
+};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -27,15 +29,17 @@ fn severity() -> impl Strategy<Value = Severity> {
 }
 
 fn config() -> impl Strategy<Value = AlarmConfig> {
-    (0..3u64, 0..3u64, 0..3u64, any::<bool>(), any::<bool>()).prop_map(|(aa, au, esc, lift_mute, rearm)| {
-        AlarmConfig {
+    let latch = prop_oneof![3 => Just(Latch::Level), 1 => Just(Latch::OneShot)];
+    (0..3u64, 0..3u64, 0..3u64, any::<bool>(), any::<bool>(), latch).prop_map(
+        |(aa, au, esc, lift_mute, rearm, latch)| AlarmConfig {
             auto_acknowledge: Duration::from_secs(aa * 5),
             auto_unacknowledge: Duration::from_secs(au * 4),
             escalate: Escalate::new("team", Duration::from_secs(esc * 3)).ok(),
             lift_mute,
             rearm_escalation: rearm,
-        }
-    })
+            latch,
+        },
+    )
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -76,7 +80,8 @@ fn check_invariants(alarm: &Alarm) -> Result<(), TestCaseError> {
     prop_assert_eq!(s.timestamp_unmute.is_some(), armed(Timer::Unmute));
     prop_assert!(s.timestamp_escalate.is_some() || !s.escalate_armed);
     if armed(Timer::AutoAcknowledge) {
-        prop_assert!(s.severity == Severity::None && s.max_severity > Severity::None && !s.acknowledged);
+        let over = s.severity == Severity::None || alarm.config().latch == Latch::OneShot;
+        prop_assert!(over && s.max_severity > Severity::None && !s.acknowledged);
     }
     if armed(Timer::AutoUnacknowledge) {
         prop_assert!(!alarm.nominal());

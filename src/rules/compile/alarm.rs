@@ -114,11 +114,16 @@ fn config(work: &Work<'_>, spec: &AlarmSpec) -> AlarmConfig {
             }
         }
     });
+    if let Some(at) = spec.rearm_escalation.as_ref().filter(|at| at.value && spec.escalate.is_none()) {
+        work.problems.add(at.span, "`rearm_escalation` needs `escalate`");
+    }
     AlarmConfig {
         auto_acknowledge: duration(&spec.auto_acknowledge),
         auto_unacknowledge: duration(&spec.auto_unacknowledge),
         escalate,
-        ..AlarmConfig::default()
+        lift_mute: spec.lift_mute.as_ref().is_some_and(|at| at.value),
+        rearm_escalation: spec.rearm_escalation.as_ref().is_some_and(|at| at.value),
+        latch: spec.latch.as_ref().map(|at| at.value).unwrap_or_default(),
     }
 }
 
