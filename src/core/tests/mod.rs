@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod flow;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
