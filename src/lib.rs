@@ -8,6 +8,7 @@ pub mod outputs;
 pub mod reports;
 pub mod journal;
 pub mod core;
+pub mod replay;
 pub mod app;
 pub mod config;
 pub mod cli;

@@ -205,6 +205,11 @@ impl Book {
         self.entries.values().filter(|entry| entry.rule == rule).map(|entry| entry.name.to_string()).collect()
     }
 
+    /// The rule that owns an alarm.
+    pub fn owner(&self, alarm: &str) -> Option<&str> {
+        self.alarm_entry(alarm).map(|entry| entry.rule.as_str())
+    }
+
     /// Names of the rules that own an alarm.
     pub fn owners(&self) -> BTreeSet<String> {
         self.entries.values().map(|entry| entry.rule.clone()).collect()

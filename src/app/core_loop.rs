@@ -21,6 +21,7 @@ use salobj::{Clock, Tai, Value};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::recorder::CoreTap;
 use super::reporter::ReportJob;
 use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
 use crate::intake::{Intake, Positions, SeriesNeed};
@@ -133,6 +134,8 @@ pub struct CoreLoop {
     pub reports: mpsc::Receiver<StepReport>,
     /// What recovery wants done first.
     pub first: Vec<Output>,
+    /// Who records what the core is told, if anybody does.
+    pub record: Option<CoreTap>,
 }
 
 /// State of the loop that is not the core's.
@@ -170,14 +173,15 @@ impl CoreLoop {
                     None => return Ok(()),
                 },
                 Some(report) = self.reports.recv() => {
-                    self.core.step(Input::Report(report), self.clock.now(), &mut out);
+                    let now = self.clock.now();
+                    self.feed(Input::Report(report), now, &mut out);
                 }
                 () = self.intake.wait() => self.samples(&mut out).await,
                 () = self.clock.sleep_until(Tai(wake)) => {}
             }
             let now = self.clock.now();
             if self.core.next_deadline().is_some_and(|at| at.0 <= now.0) {
-                self.core.step(Input::Tick, now, &mut out);
+                self.feed(Input::Tick, now, &mut out);
             }
             if now.0 >= checkpoint_at.0 {
                 checkpoint_at = now + CHECKPOINT_EVERY;
@@ -195,13 +199,17 @@ impl CoreLoop {
         }
     }
 
+    fn feed(&mut self, input: Input<'_>, now: Tai, out: &mut Vec<Output>) {
+        feed(&mut self.core, &mut self.record, input, now, out);
+    }
+
     async fn samples(&mut self, out: &mut Vec<Output>) {
-        let Self { core, intake, clock, meter, .. } = self;
+        let Self { core, intake, clock, meter, record, .. } = self;
         let begun = clock.now();
         intake
             .drain(|sample, live| {
                 let input = if live { Input::Sample(sample) } else { Input::History(sample) };
-                core.step(input, sample.received, out);
+                feed(core, record, input, sample.received, out);
             })
             .await;
         meter.evaluation.record(clock.now().since(begun));
@@ -218,12 +226,12 @@ impl CoreLoop {
             Request::Do { command, reply } => {
                 waiting.next_ticket += 1;
                 waiting.answers.insert(waiting.next_ticket, reply);
-                self.core.step(Input::Command { ticket: waiting.next_ticket, command }, now, out);
+                self.feed(Input::Command { ticket: waiting.next_ticket, command }, now, out);
             }
             Request::Configure { rules, settings, reply } => {
-                self.core.step(Input::Configure { rules, settings }, now, out);
+                self.feed(Input::Configure { rules, settings }, now, out);
                 if !std::mem::replace(&mut waiting.configured, true) {
-                    self.core.step(Input::Resume, now, out);
+                    self.feed(Input::Resume, now, out);
                 }
                 self.carry_out(out, waiting).await?;
                 answer(reply, Ok(()));
@@ -233,7 +241,7 @@ impl CoreLoop {
                 if let Some((reply, _)) = waiting.enable.take() {
                     answer(reply, Err("disabled before the past was read".to_owned()));
                 }
-                self.core.step(Input::Disable, now, out);
+                self.feed(Input::Disable, now, out);
                 self.carry_out(out, waiting).await?;
                 answer(reply, Ok(()));
             }
@@ -243,7 +251,7 @@ impl CoreLoop {
                 answer(reply, ());
             }
             Request::ReportWritten { run_id, url } => {
-                self.core.step(Input::ReportWritten { run_id, url }, now, out)
+                self.feed(Input::ReportWritten { run_id, url }, now, out)
             }
         }
         Ok(())
@@ -260,7 +268,7 @@ impl CoreLoop {
             let seconds = CATCH_UP_LIMIT.as_secs();
             tracing::warn!("the past of some topics is not read after {seconds} s; enabled all the same");
         }
-        self.core.step(Input::Enable, now, out);
+        self.feed(Input::Enable, now, out);
         waiting.enable.take().map(|(reply, _)| reply)
     }
 
@@ -383,6 +391,19 @@ impl CoreLoop {
             tracing::warn!("no report of run {run_id}: the reporter is too far behind ({error})");
         }
     }
+}
+
+/// Gives the core an input; a recording gets it too, with what the core makes of it.
+#[inline]
+fn feed(core: &mut Core, record: &mut Option<CoreTap>, input: Input<'_>, now: Tai, out: &mut Vec<Output>) {
+    let Some(record) = record else {
+        core.step(input, now, out);
+        return;
+    };
+    let before = out.len();
+    record.input(&input, now);
+    core.step(input, now, out);
+    record.outputs(&out[before..], core, now);
 }
 
 /// The one who asked may have gone; that is nobody's fault.

@@ -8,6 +8,7 @@
 //! | web | serves reports and `/healthz` |
 //! | EFD outbox | sends spooled results |
 //! | driver | carries out steps |
+//! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
 //! | reporter | writes reports |
 //! | core loop | owns rules, alarms and runs |
 //! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
@@ -16,6 +17,7 @@ pub mod core_loop;
 pub mod efd_outbox;
 pub mod handle;
 pub mod parts;
+pub mod recorder;
 pub mod reporter;
 pub mod results;
 pub mod web;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use sal_idl::Library;
 use salobj::csc::state::SummaryState;
 use salobj::csc::{CscOptions, RunningCsc};
-use salobj::{Clock, Domain};
+use salobj::{Domain, Tai};
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
@@ -39,6 +41,7 @@ use crate::intake::{BusSchemas, Intake, Positions, Recent};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;
+use crate::replay::Control;
 use crate::rules::{Rule, SchemaSource};
 use crate::sim::backends::SimulatedOcps;
 use crate::tasks::driver::driver;
@@ -62,6 +65,8 @@ pub struct Options {
     pub http: SocketAddr,
     /// Where secrets named by the configuration are looked up.
     pub secrets: Secrets,
+    /// Record everything that the core is told; nothing if absent.
+    pub record: Option<recorder::RecordTo>,
 }
 
 /// The value of an environment variable that holds a secret.
@@ -88,6 +93,7 @@ pub struct Running {
     pub web: SocketAddr,
     publisher: Arc<Publisher>,
     parts: Parts,
+    recorder: Option<recorder::Recorder>,
 }
 
 /// Starts everything; returns when the CSC has reported its state.
@@ -136,7 +142,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (reports_in, step_reports) = mpsc::channel(crate::tasks::driver::ORDER_QUEUE);
     let group = format!("{}-intake-{}", component.name, domain.origin());
     let group = format!("{group}-{}", options.csc.index);
-    let intake = Intake::new(
+    let mut intake = Intake::new(
         Arc::clone(domain.transport()),
         clock.clone(),
         domain.env().topic_subname.clone(),
@@ -160,7 +166,19 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
     parts.add("reporter", reporter.run());
 
-    let (core, first) = recover(&recovered.entries, schemas.as_ref(), &clock);
+    let began = clock.now();
+    let (core, first) = recover(&recovered.entries, schemas.as_ref(), began);
+    let mut recorder = None;
+    let mut record = None;
+    if let Some(to) = &options.record {
+        let session = recorder::session("live", began, domain.env());
+        let (thread, mut tap, intake_tap) =
+            recorder::Recorder::start(to, &session).map_err(|e| StartError::Local(e.to_string()))?;
+        intake.listen(intake_tap);
+        tap.control(Control::Begin { entries: recovered.entries.clone() }, began);
+        tap.outputs(&first, &core, began);
+        (recorder, record) = (Some(thread), Some(tap));
+    }
     let core_loop = CoreLoop {
         core,
         journal: Some(Box::new(journal) as Box<dyn Journal>),
@@ -181,6 +199,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         requests,
         reports: step_reports,
         first,
+        record,
     };
     parts.add("core", core_loop.run());
 
@@ -196,7 +215,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     };
     let options = resumed(options.csc, &recovered.entries);
     let running = salobj::csc::start(domain, crate::csc::spec(component), options, Arc::new(csc)).await?;
-    Ok(Running { csc: running, core: core_handle, web: web_address, publisher, parts })
+    Ok(Running { csc: running, core: core_handle, web: web_address, publisher, parts, recorder })
 }
 
 impl Running {
@@ -216,15 +235,13 @@ impl Running {
     pub async fn close(self) {
         self.csc.close().await;
         self.parts.stop().await;
+        if let Some(recorder) = self.recorder {
+            recorder.close().await;
+        }
     }
 }
 
-fn recover(
-    entries: &BTreeMap<String, Json>,
-    schemas: &dyn SchemaSource,
-    clock: &Clock,
-) -> (Core, Vec<Output>) {
-    let now = clock.now();
+fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, now: Tai) -> (Core, Vec<Output>) {
     let mut core = Core::new(now);
     let compile = |name: &str, definition: &str| -> Result<Arc<Rule>, String> {
         let rules = crate::csc::compile_text(name, definition, schemas)?;

@@ -13,6 +13,7 @@ use salobj::{Clock, Domain, Env};
 
 use super::topics::XmlDir;
 use crate::app;
+use crate::app::recorder::RecordTo;
 
 /// What this process needs of its own.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,13 @@ struct Own {
     /// Address of the web server (reports, /healthz); port 0 takes any free one.
     #[arg(long, env = "CATCHER_HTTP", default_value = "127.0.0.1:8091")]
     http: SocketAddr,
+    /// Record everything that the rules are told into this file (see `catcher replay --exact`). It is continued if it is
+    /// a recording already.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// The recording is closed when it has grown by this many gigabytes.
+    #[arg(long, value_name = "GB", default_value_t = 20, requires = "record")]
+    record_limit: u64,
     #[command(flatten)]
     xml: XmlDir,
 }
@@ -60,7 +68,8 @@ async fn serve(own: Own, csc: salobj::csc::CscOptions) -> anyhow::Result<ExitCod
     let transport = KafkaTransport::new(&env, KafkaOptions::default())?;
     let domain = Domain::new(Arc::new(transport), Clock::System, env);
     let secrets = Arc::new(|name: &str| std::env::var(name).ok());
-    let options = app::Options { csc, data_dir: own.data_dir, http: own.http, secrets };
+    let record = own.record.map(|path| RecordTo { path, limit_bytes: own.record_limit << 30 });
+    let options = app::Options { csc, data_dir: own.data_dir, http: own.http, secrets, record };
     let mut signal = std::pin::pin!(salobj::csc::cli::terminated());
     let mut running = tokio::select! {
         running = app::start(&domain, library, options) => running?,

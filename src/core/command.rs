@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::Rule;
 
 /// Who gave a command, as it enters run ids and the audit: identity, origin (process id) and sequence number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// `private_identity`.
     pub identity: String,
@@ -16,11 +18,13 @@ pub struct Sender {
 }
 
 /// A command of design section 4, arguments read and checked for form, not yet for sense.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Adds or replaces rules (already compiled by the caller, so that nothing slow happens in the core).
     AddRule {
-        /// The compiled rules of the definition.
+        /// The compiled rules of the definition. A recording of commands has their definitions beside them.
+        #[serde(skip)]
         rules: Vec<Arc<Rule>>,
         /// Enable them at once.
         enabled: bool,

@@ -267,10 +267,15 @@ impl Core {
         }
     }
 
-    pub(super) fn tick_runs(&mut self, now: Tai, out: &mut Vec<Output>) {
+    /// False if nothing came of it.
+    pub(super) fn tick_runs(&mut self, now: Tai, out: &mut Vec<Output>) -> bool {
+        if self.runs.next_deadline().is_none_or(|at| at.0 > now.0) {
+            return false;
+        }
         let mut actions = Vec::new();
         self.runs.tick(now, &mut actions);
         self.work_off_actions(actions, now, out);
+        true
     }
 
     pub(super) fn work_off_actions(&mut self, actions: Vec<RunAction>, now: Tai, out: &mut Vec<Output>) {

@@ -127,7 +127,7 @@ pub enum Output {
 }
 
 /// What the site says, for all rules.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     /// Delays for alarms whose rule says nothing.
     pub alarm: AlarmConfig,
@@ -209,7 +209,11 @@ impl Core {
                     return;
                 }
             }
-            Input::Tick => self.tick(now, out),
+            Input::Tick => {
+                if !self.tick(now, out) {
+                    return;
+                }
+            }
             Input::Command { ticket, command } => {
                 let answer = self.command(command, now, out);
                 self.settle(now, out);
@@ -227,12 +231,14 @@ impl Core {
         self.settle(now, out);
     }
 
-    fn tick(&mut self, now: Tai, out: &mut Vec<Output>) {
+    /// False if nothing came of it.
+    fn tick(&mut self, now: Tai, out: &mut Vec<Output>) -> bool {
+        let mut any = false;
         if self.enabled {
-            self.engine_step(RuleInput::Tick, now, out);
-            self.book.tick(now);
+            any = self.engine_step(RuleInput::Tick, now, out);
+            any |= !self.book.tick(now).is_empty();
         }
-        self.tick_runs(now, out);
+        any | self.tick_runs(now, out)
     }
 
     /// When the next [`Input::Tick`] is wanted.

@@ -21,7 +21,7 @@ pub struct Decoded<'a> {
 
 /// Decodes the records of one topic.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     wants: Vec<Want>,
     /// By schema id, in its order.
     plans: Vec<(u32, Result<Plan, String>)>,
@@ -30,7 +30,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(wants: Vec<Want>) -> Self {
+    pub(crate) fn new(wants: Vec<Want>) -> Self {
         let cells = vec![Value::Null; wants.len()];
         Self { wants, plans: Vec::new(), cells, errors: 0 }
     }
@@ -42,7 +42,7 @@ impl Decoder {
     }
 
     /// Takes the schema of an id, or why there is none.
-    pub(super) fn learn(&mut self, id: u32, schema: &Result<Arc<str>, String>) {
+    pub(crate) fn learn(&mut self, id: u32, schema: &Result<Arc<str>, String>) {
         let plan = match schema {
             Ok(text) => Plan::compile(text, &self.wants).map_err(|e| e.to_string()),
             Err(reason) => Err(reason.clone()),
@@ -64,6 +64,19 @@ impl Decoder {
     /// Why it cannot be: the record is skipped. A tombstone is `Ok(None)`.
     pub(super) fn decode(&mut self, record: &RecordRef<'_>) -> Result<Option<Decoded<'_>>, String> {
         let Some(value) = record.value else { return Ok(None) };
+        self.decode_value(value, record.timestamp_ms).map(Some)
+    }
+
+    /// Decodes the value of a record whose schema is known; `timestamp_ms` is the record's own.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    #[inline]
+    pub(crate) fn decode_value(
+        &mut self,
+        value: &[u8],
+        timestamp_ms: Option<i64>,
+    ) -> Result<Decoded<'_>, String> {
         let (id, body) = unframe(value).map_err(|e| e.to_string())?;
         let plan = match self.place(id).map(|at| &self.plans[at].1) {
             Ok(Ok(plan)) => plan,
@@ -74,9 +87,9 @@ impl Decoder {
         let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };
         let sent = match self.cells[1] {
             Value::Double(stamp) if stamp > 0.0 => Tai(stamp),
-            _ => Tai::from_utc_ms(record.timestamp_ms.unwrap_or(0)),
+            _ => Tai::from_utc_ms(timestamp_ms.unwrap_or(0)),
         };
-        Ok(Some(Decoded { sal_index, sent, cells: &self.cells[HEAD..] }))
+        Ok(Decoded { sal_index, sent, cells: &self.cells[HEAD..] })
     }
 
     /// Counts an undecodable record; true if it is to be logged (the first and every tenth).

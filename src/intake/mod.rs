@@ -14,6 +14,7 @@
 //! * [`decode`]: records to samples; what cannot be decoded is counted and logged, never fatal
 //! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
+//! * [`tap`]: who listens in, to record what came
 //! * [`recent`]: the last minutes of what analyses ask for, in memory
 
 pub mod bus_schemas;
@@ -22,9 +23,11 @@ mod fetch;
 pub mod reader;
 pub mod recent;
 pub mod subscriptions;
+pub mod tap;
 mod topic;
 
 pub use bus_schemas::BusSchemas;
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
 pub use recent::{Recent, SeriesNeed};
+pub use tap::Tap;

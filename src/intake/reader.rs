@@ -16,6 +16,7 @@ use super::decode::Decoder;
 use super::fetch::Fetches;
 use super::recent::{Ask, Kept, Recent, SeriesNeed};
 use super::subscriptions;
+use super::tap::Tap;
 use super::topic::{Before, Stood, Topic};
 use crate::rules::{Sample, Subscriptions, TopicId, TopicNeed};
 use crate::telemetry::Meter;
@@ -55,6 +56,7 @@ pub struct Intake {
     asks: mpsc::Receiver<Ask>,
     /// Counts the batches of which something was kept.
     kept_more: watch::Sender<u64>,
+    tap: Option<Box<dyn Tap>>,
 }
 
 /// What is counted of a batch; the meter gets it at its end.
@@ -83,6 +85,7 @@ impl Intake {
             recent: Arc::new(recent),
             asks,
             kept_more,
+            tap: None,
             transport,
             clock,
             subname,
@@ -99,6 +102,11 @@ impl Intake {
     /// What analyses find in memory.
     pub fn recent(&self) -> Arc<Recent> {
         Arc::clone(&self.recent)
+    }
+
+    /// From now on everything that goes to the core is also shown to `tap`.
+    pub fn listen(&mut self, tap: Box<dyn Tap>) {
+        self.tap = Some(tap);
     }
 
     /// Says what analyses will ask for; it is read and kept from the next [`Intake::subscribe`] on.
@@ -262,23 +270,23 @@ impl Intake {
         // The reader was made for these topics, in this order.
         let Some(topic) = self.topics.get_mut(record.topic) else { return };
         let held = !self.holding.is_empty() && self.holding.contains(&record.topic);
-        if held || !ready(&mut topic.decoder, record, &mut self.fetches) {
+        if held || !ready(&mut topic.decoder, record, &mut self.fetches, &mut self.tap) {
             self.holding.insert(record.topic);
             topic.hold(record);
             return;
         }
-        give(topic, record, received, &self.meter, counts, take);
+        give(topic, record, received, &self.meter, counts, &mut self.tap, take);
     }
 
     /// Gives the held records whose schema has come.
     fn release(&mut self, received: Tai, counts: &mut Counts, take: &mut impl FnMut(&Sample<'_>, bool)) {
-        let Self { holding, topics, fetches, meter, .. } = self;
+        let Self { holding, topics, fetches, meter, tap, .. } = self;
         holding.retain(|index| {
             let topic = &mut topics[*index];
             while let Some(record) =
-                topic.take_held(|decoder, record| ready(decoder, &record.view(*index), fetches))
+                topic.take_held(|decoder, record| ready(decoder, &record.view(*index), fetches, tap))
             {
-                give(topic, &record.view(*index), received, meter, counts, take);
+                give(topic, &record.view(*index), received, meter, counts, tap, take);
             }
             topic.held().0 > 0
         });
@@ -309,11 +317,19 @@ impl Intake {
 
 /// Whether the record's schema is known; if not, it is asked for.
 #[inline]
-fn ready(decoder: &mut Decoder, record: &RecordRef<'_>, fetches: &mut Fetches) -> bool {
+fn ready(
+    decoder: &mut Decoder,
+    record: &RecordRef<'_>,
+    fetches: &mut Fetches,
+    tap: &mut Option<Box<dyn Tap>>,
+) -> bool {
     let Some(id) = decoder.missing(record) else { return true };
     match fetches.schema(id) {
         Some(schema) => {
             decoder.learn(id, schema);
+            if let (Some(tap), Ok(text)) = (tap, schema) {
+                tap.schema(id, text);
+            }
             true
         }
         None => false,
@@ -328,11 +344,15 @@ fn give(
     received: Tai,
     meter: &Meter,
     counts: &mut Counts,
+    tap: &mut Option<Box<dyn Tap>>,
     take: &mut impl FnMut(&Sample<'_>, bool),
 ) {
     counts.messages += 1;
     counts.bytes += record.value.map_or(0, |v| v.len() as u64);
     let live = topic.passed(record);
+    if let Some(tap) = tap {
+        tap.record(&topic.name, record, received, live);
+    }
     match topic.decoder.decode(record) {
         Ok(Some(decoded)) => {
             if let Some((kept, places)) = &mut topic.kept {

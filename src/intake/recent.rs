@@ -139,7 +139,7 @@ impl Ask {
 
 /// The rows of one topic, oldest first.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     component: String,
     sal_name: String,
     fields: Arc<[String]>,
@@ -176,7 +176,7 @@ struct Head {
 impl Kept {
     /// What is to be kept for a need, from `from` on if it is read by time. What is there of a topic that is read on, `old`,
     /// stays if the fields are the same.
-    pub(super) fn of(need: &SeriesNeed, from: Option<Tai>, old: Option<Kept>) -> Kept {
+    pub(crate) fn of(need: &SeriesNeed, from: Option<Tai>, old: Option<Kept>) -> Kept {
         let mut kept = match old {
             Some(old) if old.fields.iter().eq(&need.fields) => old,
             _ => Kept {
@@ -207,7 +207,7 @@ impl Kept {
     }
 
     /// Adds a row; the cells are those of the need's fields, in their order.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         partition: i32,
         sal_index: i64,
@@ -262,6 +262,11 @@ impl Kept {
             }
             _ => {}
         }
+    }
+
+    /// The rows of a request, if all of its fields are kept and anything is known.
+    pub(crate) fn read(&self, request: &SeriesRequest) -> Option<RecentRows> {
+        self.snapshot().read(request)
     }
 
     fn snapshot(&self) -> Snapshot {

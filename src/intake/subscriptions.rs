@@ -31,7 +31,7 @@ pub(super) fn topic_name(subname: &str, need: &TopicNeed) -> String {
 }
 
 /// A need of the analyses alone, as one of the rules: no cells, the history that they want.
-pub(super) fn only_series(series: &SeriesNeed) -> TopicNeed {
+pub(crate) fn only_series(series: &SeriesNeed) -> TopicNeed {
     TopicNeed {
         component: series.component.clone(),
         sal_name: series.sal_name.clone(),
@@ -43,7 +43,7 @@ pub(super) fn only_series(series: &SeriesNeed) -> TopicNeed {
 
 /// The cells to decode: index and stamp first, then those that the rules need, then fields of the analyses that are not
 /// among them. The second answer has the place of each of the latter among the cells after the head.
-pub(super) fn cells(need: &TopicNeed, series: &[String]) -> (Vec<Want>, Vec<usize>) {
+pub(crate) fn cells(need: &TopicNeed, series: &[String]) -> (Vec<Want>, Vec<usize>) {
     let mut wants = wants(need);
     let place = |field: &String| {
         let same = |want: &Want| want.path == *field && want.select == Select::All;

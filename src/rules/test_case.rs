@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use salobj::{Tai, Value};
 use serde_json::Value as Json;
 
+use super::expr::prepass::parse_duration;
 use super::flow::FieldNeed;
 use crate::alarms::Severity;
 
@@ -63,6 +64,38 @@ pub struct TestResult {
     pub delay_s: f64,
     /// The answer.
     pub answer: TestAnswer,
+}
+
+impl TestResult {
+    /// Reads `fail`, `timeout`, `{fail: text}`, `{timeout: true}` or the fields of a result; `delay` may be among them.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub fn read(told: Json) -> Result<TestResult, (&'static str, Option<&'static str>)> {
+        const FAILS: &str = "the test lets it fail";
+        let mut delay_s = 0.0;
+        let answer = match told {
+            Json::String(word) if word == "fail" => TestAnswer::Fail(FAILS.to_owned()),
+            Json::String(word) if word == "timeout" => TestAnswer::Timeout,
+            Json::Object(mut fields) => {
+                if let Some(delay) = fields.shift_remove("delay") {
+                    let seconds = delay.as_str().and_then(parse_duration);
+                    delay_s = seconds.ok_or(("`delay` must be a duration, e.g. 10s", None))?;
+                }
+                match (fields.get("fail"), fields.get("timeout")) {
+                    (Some(Json::String(text)), _) => TestAnswer::Fail(text.clone()),
+                    (Some(_), _) => TestAnswer::Fail(FAILS.to_owned()),
+                    (None, Some(_)) => TestAnswer::Timeout,
+                    (None, None) => TestAnswer::Result(Json::Object(fields)),
+                }
+            }
+            _ => {
+                let help = "write fail, timeout, or the fields of the result: {exit_code: 0}";
+                return Err(("this is no answer of a task", Some(help)));
+            }
+        };
+        Ok(TestResult { delay_s, answer })
+    }
 }
 
 /// See [`TestResult`].

@@ -170,7 +170,7 @@ impl Stop {
 }
 
 /// What the driver tells the core about a step that it was given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Which attempt.
     pub id: StepId,
@@ -179,7 +179,8 @@ pub struct StepReport {
 }
 
 /// What happened to a step. For each call: at most one `Started`, any number of `Progress`, exactly one `Ended`, last.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StepReportKind {
     /// It got its place with the backend.
     Started,

@@ -62,6 +62,9 @@ pub(super) struct Args {
     /// Keep reports and journal here; without it they are removed at the end.
     #[arg(long)]
     data_dir: Option<std::path::PathBuf>,
+    /// Record everything that the rules are told into this file, for `catcher replay --exact`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<std::path::PathBuf>,
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -14,6 +14,7 @@ use salobj_testbed::Testbed;
 
 use super::Args;
 use crate::app;
+use crate::app::recorder::RecordTo;
 use crate::outputs::efd::{Efd, EfdConfig};
 use crate::sim::influx::SimInflux;
 use crate::sim::observatory::Observatory;
@@ -28,6 +29,9 @@ const RULES: [(&str, &str); 2] = [
     ("wind_forecast.yaml", include_str!("../../../config_schema/examples/wind_forecast.yaml")),
     ("jitter_auxtel.yaml", include_str!("../../../config_schema/examples/jitter_auxtel.yaml")),
 ];
+
+/// No recording of a demo is longer, bytes.
+const RECORD_LIMIT: u64 = 1 << 30;
 
 /// How long the demo listens for a component that it would play before it begins (real time).
 const LISTEN: Duration = Duration::from_millis(1500);
@@ -108,7 +112,9 @@ impl Stage {
         let mut csc = CscOptions::new(INDEX);
         csc.initial_state = Some(SummaryState::Enabled);
         csc.config_dir = Some(config_dir);
-        let options = app::Options { csc, data_dir: data.clone(), http: ([127, 0, 0, 1], 0).into(), secrets };
+        let record = args.record.clone().map(|path| RecordTo { path, limit_bytes: RECORD_LIMIT });
+        let options =
+            app::Options { csc, data_dir: data.clone(), http: ([127, 0, 0, 1], 0).into(), secrets, record };
         let running = app::start(&catcher, Library::embedded(), options).await?;
         if running.csc.context().state() != SummaryState::Enabled {
             bail!("the Catcher did not reach ENABLED; its log says why");

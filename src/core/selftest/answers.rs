@@ -15,9 +15,9 @@ use crate::tasks::steps::analysis::Prepared;
 use crate::tasks::steps::ocps;
 
 /// How a step ends, and when.
-pub(super) struct End {
-    pub(super) at: Tai,
-    pub(super) outcome: Result<StepOutcome, StepError>,
+pub(crate) struct End {
+    pub(crate) at: Tai,
+    pub(crate) outcome: Result<StepOutcome, StepError>,
 }
 
 /// The test says nothing about a step that asks.
@@ -62,7 +62,7 @@ impl<'a> Answers<'a> {
 }
 
 /// What `results` says.
-fn given(told: &TestResult, call: &StepCall, now: Tai) -> End {
+pub(crate) fn given(told: &TestResult, call: &StepCall, now: Tai) -> End {
     let at = Tai(now.0 + told.delay_s);
     match &told.answer {
         TestAnswer::Fail(text) => End { at, outcome: Err(StepError::permanent(text)) },

@@ -24,6 +24,8 @@ mod play;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answers::{End, given};
+
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

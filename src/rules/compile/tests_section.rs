@@ -6,7 +6,6 @@ use super::Work;
 use super::test_series::topics;
 use crate::rules::code::InputCode;
 use crate::rules::diagnose::suggest;
-use crate::rules::expr::prepass::parse_duration;
 use crate::rules::spec::{ActionSpec, At, ExpectSpec, TestSpec};
 use crate::rules::test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestResult,
@@ -116,30 +115,8 @@ fn results(work: &Work<'_>, node: &Node) -> Vec<TestResult> {
 
 /// `fail`, `timeout`, `{fail: text}`, `{timeout: true}` or the fields of a result; `delay` may be among them.
 fn result(work: &Work<'_>, node: &Node) -> TestResult {
-    const FAILS: &str = "the test lets it fail";
-    let mut delay_s = 0.0;
-    let answer = match node.json() {
-        Json::String(word) if word == "fail" => TestAnswer::Fail(FAILS.to_owned()),
-        Json::String(word) if word == "timeout" => TestAnswer::Timeout,
-        Json::Object(mut fields) => {
-            if let Some(delay) = fields.shift_remove("delay") {
-                match delay.as_str().and_then(parse_duration) {
-                    Some(seconds) => delay_s = seconds,
-                    None => work.problems.add(node.span, "`delay` must be a duration, e.g. 10s"),
-                }
-            }
-            match (fields.get("fail"), fields.get("timeout")) {
-                (Some(Json::String(text)), _) => TestAnswer::Fail(text.clone()),
-                (Some(_), _) => TestAnswer::Fail(FAILS.to_owned()),
-                (None, Some(_)) => TestAnswer::Timeout,
-                (None, None) => TestAnswer::Result(Json::Object(fields)),
-            }
-        }
-        _ => {
-            let help = "write fail, timeout, or the fields of the result: {exit_code: 0}".to_owned();
-            work.problems.add_help(node.span, "this is no answer of a task", help);
-            TestAnswer::Timeout
-        }
-    };
-    TestResult { delay_s, answer }
+    TestResult::read(node.json()).unwrap_or_else(|(message, help)| {
+        work.problems.add_help(node.span, message, help.map(str::to_owned));
+        TestResult { delay_s: 0.0, answer: TestAnswer::Timeout }
+    })
 }

@@ -1,0 +1,121 @@
+//! The replayed samples that built-in analyses ask for, and the analyses that wait for the end of their range.
+
+use std::time::Duration;
+
+use salobj::{Tai, Value};
+
+use crate::intake::SeriesNeed;
+use crate::intake::recent::Kept;
+use crate::rules::SchemaSource;
+use crate::tasks::analysis::Source;
+use crate::tasks::call::{StepCall, StepError, StepId, StepOutcome};
+use crate::tasks::series::{self, SeriesRequest};
+use crate::tasks::steps::analysis::Prepared;
+
+/// How a step ended.
+pub(super) type Outcome = Result<StepOutcome, StepError>;
+
+/// One store for each need.
+#[derive(Default)]
+pub(super) struct Analyses {
+    needs: Vec<SeriesNeed>,
+    kept: Vec<Kept>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    id: StepId,
+    prepared: Prepared,
+    until: Tai,
+    store: Option<usize>,
+}
+
+impl Analyses {
+    pub(super) fn new(needs: Vec<SeriesNeed>) -> Analyses {
+        // Nothing older than the replay's first record is ever there; that is not held against a range.
+        let kept = needs.iter().map(|need| Kept::of(need, Some(Tai(0.0)), None)).collect();
+        Analyses { needs, kept, waiting: Vec::new() }
+    }
+
+    pub(super) fn needs(&self) -> &[SeriesNeed] {
+        &self.needs
+    }
+
+    pub(super) fn push(
+        &mut self,
+        which: usize,
+        partition: i32,
+        sal_index: i64,
+        sent: Tai,
+        cells: Box<[Value]>,
+    ) {
+        self.kept[which].push(partition, sal_index, sent, cells.into_iter());
+    }
+
+    /// Begins an analysis; what it comes to if that can be said at once.
+    pub(super) fn begin(&mut self, call: &StepCall, schemas: &dyn SchemaSource, now: Tai) -> Option<Outcome> {
+        let prepared = match Prepared::read(call, schemas, now) {
+            Ok(prepared) => prepared,
+            Err(error) => return Some(Err(error)),
+        };
+        let request = &prepared.request;
+        let of = |need: &SeriesNeed| need.component == request.component && need.sal_name == request.sal_name;
+        let store = self.needs.iter().position(of);
+        let wait = if request.waits { request.wait.min(call.timeout) } else { Duration::ZERO };
+        let waiting = Waiting { id: call.id.clone(), until: now + wait, store, prepared };
+        if let Some(outcome) = self.try_end(&waiting, now) {
+            return Some(outcome);
+        }
+        self.waiting.push(waiting);
+        None
+    }
+
+    /// Those that end now: because the end of their range was seen, or because they waited long enough.
+    pub(super) fn ended(&mut self, now: Tai, which: Option<usize>) -> Vec<(StepId, Outcome)> {
+        let mut ended = Vec::new();
+        let mut i = 0;
+        while i < self.waiting.len() {
+            let concerned = which.is_none() || self.waiting[i].store == which;
+            match if concerned { self.try_end(&self.waiting[i], now) } else { None } {
+                Some(outcome) => ended.push((self.waiting.remove(i).id, outcome)),
+                None => i += 1,
+            }
+        }
+        ended
+    }
+
+    /// True while anything waits.
+    pub(super) fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// When [`Analyses::ended`] has something next without another sample.
+    pub(super) fn next_deadline(&self) -> Option<Tai> {
+        self.waiting.iter().map(|w| w.until).min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Lets one go; true if it was there.
+    pub(super) fn abort(&mut self, id: &StepId) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|w| w.id != *id);
+        self.waiting.len() < before
+    }
+
+    fn try_end(&self, waiting: &Waiting, now: Tai) -> Option<Outcome> {
+        let request: &SeriesRequest = &waiting.prepared.request;
+        let rows = waiting.store.and_then(|i| self.kept[i].read(request)).map(|r| r.rows);
+        let Some(rows) = rows else {
+            let text = format!("the recording has nothing of {}", request.topic_name());
+            return Some(Err(StepError::permanent(text)));
+        };
+        let seen = request.end_seen(&rows);
+        if !seen && now.0 < waiting.until.0 {
+            return None;
+        }
+        let set = series::set(request, &rows, Source::Memory, seen);
+        Some(
+            set.map_err(|e| StepError::permanent(e.to_string()))
+                .and_then(|set| waiting.prepared.outcome(&set)),
+        )
+    }
+}
