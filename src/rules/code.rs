@@ -12,10 +12,11 @@ use super::expr::scope::CellPlan;
 use super::expr::tree::{BoolE, Expr, NumE};
 use super::expr::{Env, Mark, Stateful};
 use super::flow::FieldNeed;
+use super::keyed::{KeyCode, Table, Tables, frozen_tables};
 use super::model::{FromLevel, Rule, RunContext, Tri};
 use super::spec::{Join, OnIdle};
 use super::template::{RenderError, Template};
-use super::window::{Length, Reducer};
+use super::windowed::WindowPlan;
 use crate::alarms::{Direction, Levels, Severity};
 
 /// Everything of a rule that is evaluated.
@@ -68,7 +69,11 @@ pub(crate) struct InputCode {
     pub(crate) initial: Vec<(u16, Value)>,
     /// Seconds; infinity if older values count as well.
     pub(crate) max_age: f64,
-    pub(crate) window: Option<(Length, Reducer, usize)>,
+    pub(crate) window: Option<WindowPlan>,
+    /// It keeps the newest of each key.
+    pub(crate) by: Option<KeyCode>,
+    /// Contexts have all its keys: something reads them there.
+    pub(crate) told: bool,
     /// The cell, for an input that is one value.
     pub(crate) single: Option<u16>,
 }
@@ -130,6 +135,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Frozen<'a> {
     cells: Vec<Value>,
     marks: Vec<Mark>,
+    tables: Tables,
     ctx: &'a RunContext,
 }
 
@@ -142,6 +148,7 @@ impl<'a> Frozen<'a> {
             if input.single.is_some() { Some(value) } else { value.get(&plan.need.name) }
         };
         let cells = code.cells.iter().map(|p| json_of(p).map(value_of).unwrap_or_default()).collect();
+        let tables = frozen_tables(code, &ctx.inputs, ctx.at.0);
         let marks = code
             .inputs
             .iter()
@@ -153,13 +160,14 @@ impl<'a> Frozen<'a> {
                 false => Mark::NEVER,
             })
             .collect();
-        Frozen { cells, marks, ctx }
+        Frozen { cells, marks, tables, ctx }
     }
 
     pub(crate) fn env<'e>(&'e self, memory: &'e [super::expr::Memory], now: f64) -> Env<'e> {
         Env {
             cells: &self.cells,
             marks: &self.marks,
+            tables: &self.tables,
             memory,
             now,
             parameters: &self.ctx.parameters,
@@ -177,10 +185,29 @@ impl Code {
         self.inputs.iter().map(|i| i.name.as_str()).collect()
     }
 
+    /// The fields in the cells of an input, in their order.
+    pub(crate) fn names_of(&self, input: usize) -> Vec<&str> {
+        let own = self.cells.iter().filter(|plan| usize::from(plan.input) == input);
+        own.map(|plan| plan.need.name.as_str()).collect()
+    }
+
     /// The inputs as a run's context has them: those that are known.
-    pub(crate) fn inputs_as_json(&self, cells: &[Value], marks: &[Mark], now: f64) -> Map<String, Json> {
+    pub(crate) fn inputs_as_json(
+        &self,
+        cells: &[Value],
+        marks: &[Mark],
+        tables: &[Option<Box<Table>>],
+        now: f64,
+    ) -> Map<String, Json> {
         let mut all = Map::new();
         for (i, input) in self.inputs.iter().enumerate() {
+            if let Some(Some(table)) = tables.get(i) {
+                if input.told {
+                    let entries = table.json(&self.names_of(i), input.single.is_some(), now);
+                    all.insert(input.name.clone(), Json::Object(entries));
+                }
+                continue;
+            }
             if now > marks[i].fresh_until {
                 continue;
             }

@@ -15,6 +15,7 @@ mod diagnose;
 mod engine;
 mod expr;
 mod flow;
+mod keyed;
 mod model;
 mod read;
 mod schema;
@@ -26,6 +27,7 @@ mod template;
 mod test_case;
 mod schema_file;
 mod window;
+mod windowed;
 mod yaml;
 
 pub use compile::compile;

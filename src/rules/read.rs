@@ -185,7 +185,7 @@ pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
 
 fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
     let mut f = Fields::of(node, "an input", problems)?;
-    f.refuse(&["by", "efd", "every", "task", "alarm", "kafka"]);
+    f.refuse(&["efd", "every", "task", "alarm", "kafka"]);
     let refused = ["efd", "task", "alarm", "kafka"].iter().any(|k| node.get(k).is_some());
     let topic = if refused { f.text("topic") } else { f.needed_text("topic") };
     let window = f.get("window").and_then(|n| match &n.value {
@@ -200,6 +200,7 @@ fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
         field: f.text("field"),
         fields,
         filter: f.cel("filter"),
+        by: f.cel("by"),
         initial: f.get("initial").cloned().map(Free),
         max_age: f.seconds("max_age"),
         window,

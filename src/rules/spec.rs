@@ -176,6 +176,9 @@ pub(crate) struct InputSpec {
     pub(crate) fields: Option<Vec<At<String>>>,
     /// Condition on the message itself: its fields by name.
     pub(crate) filter: Option<At<Cel>>,
+    /// Expression on the message itself, whose value is a key: the newest (or a window) of each key is kept, and
+    /// `input[key]` looks it up.
+    pub(crate) by: Option<At<Cel>>,
     /// Value before the first message.
     pub(crate) initial: Option<Free>,
     /// Older values count as missing.

@@ -1,11 +1,13 @@
 //! Text with `{{ expressions }}`: minijinja, strict, without environment and files.
 //!
 //! Variables are the rule's inputs by name, `parameters`, `tasks`, `trigger`, and `value` in an alarm's reason. Filters
-//! are minijinja's own and `utc_iso`, `tai_iso` for TAI seconds, `round(digits)`.
+//! are minijinja's own and `utc_iso`, `tai_iso` for TAI seconds, `round(digits)`, `argmax` and `argmin` (the key of a
+//! keyed input, the place in a list).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value as Jinja};
 use salobj::Tai;
 use serde_json::Value as Json;
@@ -53,12 +55,16 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.add_filter("utc_iso", |tai: f64| format!("{}Z", Tai(tai).utc_iso()));
     env.add_filter("tai_iso", |tai: f64| Tai(tai).tai_iso());
     env.add_filter("round", round);
+    env.add_filter("argmax", |all: Jinja| arg(&all, true));
+    env.add_filter("argmin", |all: Jinja| arg(&all, false));
     env
 });
 
 /// Every filter: minijinja's that make sense in a text, and ours.
 const FILTERS: &[&str] = &[
     "abs",
+    "argmax",
+    "argmin",
     "batch",
     "bool",
     "capitalize",
@@ -130,6 +136,24 @@ fn filters(text: &str) -> Vec<(usize, &str)> {
 /// `round(digits)`: text with exactly so many digits after the point.
 fn round(value: f64, digits: Option<u32>) -> String {
     format!("{value:.*}", digits.unwrap_or(0).min(15) as usize)
+}
+
+/// The key, or the place, of the first largest or smallest number.
+fn arg(all: &Jinja, largest: bool) -> Result<Jinja, minijinja::Error> {
+    let of_list = all.kind() == ValueKind::Seq;
+    let mut best: Option<(Jinja, f64)> = None;
+    for (place, item) in all.try_iter()?.enumerate() {
+        let key = if of_list { Jinja::from(place) } else { item.clone() };
+        let number = if of_list { item } else { all.get_item(&item)? };
+        let Ok(number) = f64::try_from(number) else { continue };
+        let better = best.as_ref().is_none_or(|(_, b)| if largest { number > *b } else { number < *b });
+        if better && !number.is_nan() {
+            best = Some((key, number));
+        }
+    }
+    best.map(|(key, _)| key).ok_or_else(|| {
+        minijinja::Error::new(ErrorKind::InvalidOperation, "there is no number to be the largest or smallest")
+    })
 }
 
 impl Template {
@@ -251,5 +275,10 @@ mod tests {
         assert_eq!(text("{{ value | round(1) }} {{ t | tai_iso }}").unwrap(), "2.3 1970-01-01T00:00:37.000");
         assert_eq!(Template::parse("{{ t + 1 }}").unwrap().value(&ctx, None).unwrap(), Json::from(38.0));
         assert!(text("{{ missing }}").unwrap_err().contains("missing"));
+        ctx.inputs.insert("m".into(), serde_json::json!({"a": 1.0, "b": 3, "c": null, "d": 3.0}));
+        ctx.inputs.insert("l".into(), serde_json::json!([4.0, -1.0]));
+        let text = |t: &str| Template::parse(t).unwrap().text(&ctx, None).map_err(|e| e.to_string());
+        assert_eq!(text("{{ m | argmax }} {{ m | argmin }} {{ l | argmin }}").unwrap(), "b a 1");
+        assert!(text("{{ [] | argmax }}").unwrap_err().contains("no number"));
     }
 }

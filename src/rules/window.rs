@@ -60,6 +60,8 @@ pub(crate) struct Window {
     length: Length,
     reducer: Reducer,
     min_count: usize,
+    /// Most values that it keeps.
+    most: usize,
     values: VecDeque<(f64, f64)>,
     /// Number of the first value of `values`, counted from the beginning.
     first: u64,
@@ -119,7 +121,13 @@ impl Sums {
 }
 
 impl Window {
+    #[cfg(test)]
     pub(crate) fn new(length: Length, reducer: Reducer, min_count: usize) -> Window {
+        Window::bounded(length, reducer, min_count, MOST)
+    }
+
+    /// An empty window that keeps at most so many values.
+    pub(crate) fn bounded(length: Length, reducer: Reducer, min_count: usize, most: usize) -> Window {
         let help = match reducer {
             Reducer::Mean | Reducer::Sum | Reducer::Std | Reducer::Rms | Reducer::Slope => {
                 Help::Sums(Sums::default())
@@ -134,6 +142,7 @@ impl Window {
             length,
             reducer,
             min_count: min_count.max(1),
+            most,
             values: VecDeque::new(),
             first: 0,
             help,
@@ -173,7 +182,7 @@ impl Window {
                 Help::Sorted(sorted) => sorted.insert(value),
             }
         }
-        let most = if let Length::Count(n) = self.length { n } else { MOST };
+        let most = if let Length::Count(n) = self.length { n } else { self.most };
         while self.values.len() > most {
             self.pop();
             self.dropped += u64::from(matches!(self.length, Length::Seconds(_)));

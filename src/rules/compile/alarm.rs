@@ -69,6 +69,9 @@ pub(super) fn alarm(work: &Work<'_>, on: &Occasion) -> Option<(AlarmPlan, AlarmC
     let judged = spec.value.is_some() || spec.conditions.iter().any(|c| c.value.is_some());
     let reason = spec.reason.as_ref().and_then(|r| reason(work, r, judged));
     let fed_by_tasks = reads.tasks;
+    if fed_by_tasks {
+        work.tell(reads.inputs);
+    }
     if let Some(at) = &spec.on_idle
         && !fed_by_tasks
     {

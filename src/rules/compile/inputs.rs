@@ -5,14 +5,16 @@ use std::sync::Arc;
 use salobj::Value;
 
 use super::Work;
-use crate::rules::code::{Filter, InputCode, Place};
+use super::keys::{filter, key};
+use crate::rules::code::InputCode;
 use crate::rules::diagnose::suggest;
 use crate::rules::expr::lists;
-use crate::rules::expr::scope::{Allowed, Cells, FUNCTIONS, InputScope, RESERVED, Shape};
+use crate::rules::expr::scope::{Cells, FUNCTIONS, InputScope, RESERVED, Shape};
 use crate::rules::flow::Part;
 use crate::rules::schema::{FieldKind, FieldSchema, SchemaError, TopicSchema};
 use crate::rules::spec::{At, InputSpec, WindowSpec};
-use crate::rules::window::{Length, MOST, REDUCERS, Reducer};
+use crate::rules::window::{Length, REDUCERS, Reducer};
+use crate::rules::windowed::WindowPlan;
 use crate::rules::yaml::Span;
 
 /// Most inputs of a rule: the engine keeps sets of them as the bits of one word.
@@ -225,6 +227,7 @@ fn one(
         problems.add(at, "an input has `field` or `fields`, not both");
     }
     let filter = spec.filter.as_ref().and_then(|cel| filter(work, position, cel, schema));
+    let by = spec.by.as_ref().and_then(|cel| key(work, cel, schema));
     let mut initial = Vec::new();
     let mut single = None;
     let mut window = None;
@@ -236,8 +239,9 @@ fn one(
         let unit = found.unit.as_deref().map(Arc::from);
         let mut shape = Shape::One { cell, kind: found.kind, list, unit };
         if let Some(length) = &spec.window {
-            window = windowed(work, spec, length, found.kind, list);
-            if let Some((_, reducer, _)) = window
+            let elements = if list { Some(elements(found, part)) } else { None };
+            window = windowed(work, spec, length, found.kind, elements);
+            if let Some(WindowPlan { reducer, .. }) = window
                 && let Shape::One { kind, unit, .. } = &mut shape
             {
                 *kind = FieldKind::Double;
@@ -246,7 +250,12 @@ fn one(
                 }
             }
         }
-        if let Some(value) = &spec.initial {
+        if let (Some(value), Some(_)) = (&spec.initial, &spec.by) {
+            problems.add(
+                value.0.span,
+                "`initial` does not go with `by`: there is no key before the first message",
+            );
+        } else if let Some(value) = &spec.initial {
             let given = lists::value_of(&value.0.json());
             match fit(given, found.kind, list) {
                 Some(value) => initial.push((cell, value)),
@@ -292,6 +301,11 @@ fn one(
             }
         }
     }
+    let shape = match (&spec.by, &by) {
+        (None, _) => shape,
+        (Some(_), Some(by)) => Shape::Keyed { key: by.kind, of: Box::new(shape) },
+        (Some(_), None) => Shape::Broken,
+    };
     let scope = InputScope { name: name.to_owned(), shape, has_max_age: spec.max_age.is_some() };
     let code = InputCode {
         name: name.to_owned(),
@@ -302,6 +316,8 @@ fn one(
         initial,
         max_age,
         window,
+        by,
+        told: false,
         single,
     };
     Some((scope, code))
@@ -340,19 +356,23 @@ fn windowed(
     spec: &InputSpec,
     length: &At<WindowSpec>,
     kind: FieldKind,
-    list: bool,
-) -> Option<(Length, Reducer, usize)> {
+    elements: Option<usize>,
+) -> Option<WindowPlan> {
     let problems = work.problems;
-    if list || !matches!(kind, FieldKind::Double | FieldKind::Int) {
-        problems.add(length.span, format!("a window needs numbers, the field is {}", kind_name(kind, list)));
+    if !matches!(kind, FieldKind::Double | FieldKind::Int) {
+        problems.add(length.span, format!("a window needs numbers, the field is {}", kind_name(kind, false)));
         return None;
     }
+    let mut plan = WindowPlan { length: Length::Count(0), reducer: Reducer::Last, min_count: 1, elements };
+    let most = plan.most();
     let length_value = match length.value {
         WindowSpec::Seconds(s) if s > 0.0 => Length::Seconds(s),
-        WindowSpec::Count(n) if n as usize <= MOST => Length::Count(n as usize),
+        WindowSpec::Count(n) if n as usize <= most => Length::Count(n as usize),
         _ => {
-            problems
-                .add(length.span, format!("a window is longer than nothing and has at most {MOST} values"));
+            problems.add(
+                length.span,
+                format!("this window is longer than nothing and has at most {most} values"),
+            );
             return None;
         }
     };
@@ -398,42 +418,23 @@ fn windowed(
             }
         }
     };
-    Some((length_value, reducer, min_count))
+    plan = WindowPlan { length: length_value, reducer, min_count, elements };
+    Some(plan)
 }
 
-/// A filter sees the fields of the message by their bare names; its cells are its own.
-fn filter(
-    work: &Work<'_>,
-    position: u16,
-    cel: &At<crate::rules::spec::Cel>,
-    schema: &Arc<TopicSchema>,
-) -> Option<Filter> {
-    let mut enums = Vec::new();
-    enums.extend(work.schemas.enumerations(&schema.component));
-    let own = Work {
-        problems: work.problems,
-        schemas: work.schemas,
-        spec: work.spec,
-        inputs: vec![InputScope {
-            name: String::new(),
-            shape: Shape::Message(schema.clone(), None),
-            has_max_age: false,
-        }],
-        cells: Cells::default(),
-        stateful: Default::default(),
-        enums,
-        tasks: Vec::new(),
-        clocked: Default::default(),
-        outlines: Default::default(),
-    };
-    let (expr, checked) = own.condition(cel, Allowed { fields: true, ..Allowed::default() }, "filter")?;
-    work.keep(Place::Filter(usize::from(position)), &checked);
-    let needs = own.cells.into_plans().into_iter().map(|p| p.need).collect();
-    Some(Filter { expr, needs })
+/// How many elements the part of an array has.
+fn elements(field: &FieldSchema, part: Part) -> usize {
+    match part {
+        Part::Slice(a, b) => b - a,
+        Part::Whole | Part::Element(_) => field.count.unwrap_or(1),
+    }
 }
 
-/// The fields of every whole message that is used as such are known only now.
-pub(super) fn finish(inputs: Vec<InputCode>, cells: &Cells) -> Vec<InputCode> {
+/// The fields of every whole message that is used as such, and who looks at contexts, are known only now.
+pub(super) fn finish(mut inputs: Vec<InputCode>, cells: &Cells, told: u64) -> Vec<InputCode> {
+    for (i, input) in inputs.iter_mut().enumerate() {
+        input.told = told & 1 << i != 0;
+    }
     // `each` needs the message even if none of its fields is read: the send stamp stands for it.
     for (i, input) in inputs.iter().enumerate() {
         if input.single.is_none() && !cells.any(i as u16) {

@@ -3,6 +3,7 @@
 mod alarm;
 mod expand;
 mod inputs;
+mod keys;
 mod names;
 mod test_series;
 mod test_values;
@@ -101,6 +102,8 @@ pub(super) struct Work<'a> {
     pub(super) clocked: Cell<bool>,
     /// The terms of its expressions, to explain them.
     pub(super) outlines: RefCell<Vec<(Place, Outline)>>,
+    /// Inputs that are read from the contexts of runs and texts.
+    pub(super) told: Cell<u64>,
 }
 
 /// An expression, the inputs that it reads, and whether it reads tasks.
@@ -112,6 +115,11 @@ pub(super) struct Checked {
 }
 
 impl Work<'_> {
+    /// These inputs are read from contexts.
+    pub(super) fn tell(&self, inputs: u64) {
+        self.told.set(self.told.get() | inputs);
+    }
+
     /// Checks an expression of the file; mistakes are noted at their places.
     pub(super) fn check(&self, cel: &At<Cel>, allowed: Allowed) -> Option<Checked> {
         let scope = Scope {
@@ -129,6 +137,9 @@ impl Work<'_> {
         match check(&cel.value.0, &scope) {
             Ok(Outlined { typed, outline }) => {
                 self.clocked.set(self.clocked.get() || scope.clocked.get());
+                if allowed.trigger {
+                    self.tell(scope.read.get());
+                }
                 let (reads, reads_tasks) = (scope.read.get(), scope.reads_tasks.get());
                 Some(Checked { typed, outline, reads, reads_tasks })
             }
@@ -180,6 +191,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         tasks: Vec::new(),
         clocked: Cell::new(false),
         outlines: RefCell::default(),
+        told: Cell::new(0),
     };
     let inputs = inputs::inputs(&mut work);
     let workflow = workflow::workflow(&mut work);
@@ -195,7 +207,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
     let (workflow, steps) = workflow;
     let (plan, code) = alarm.unzip();
     let clocked = work.clocked.get();
-    let inputs = inputs::finish(inputs, &work.cells);
+    let inputs = inputs::finish(inputs, &work.cells, work.told.get());
     let (cells, stateful) = (work.cells.into_plans(), work.stateful.into_inner());
     let outlines = work.outlines.into_inner();
     let definition = text::definition(problems, node);

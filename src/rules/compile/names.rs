@@ -81,7 +81,13 @@ fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Op
                 wrong(format!("there is no input \"{root}\""), suggest(root, known, "known names"));
                 return None;
             };
-            match (&work.inputs[i].shape, parts.get(1)) {
+            work.tell(1 << i);
+            let (shape, part) = match &work.inputs[i].shape {
+                // Its keys are known only when they are there.
+                Shape::Keyed { of, .. } => (of.as_ref(), None),
+                shape => (shape, parts.get(1)),
+            };
+            match (shape, part) {
                 (Shape::Message(schema, only), Some(field)) => {
                     let found = schema.field(field).is_some()
                         && only.as_ref().is_none_or(|o| o.iter().any(|f| f == field));
@@ -106,7 +112,7 @@ fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Op
                 (Shape::One { .. }, Some(field)) => {
                     wrong(format!("input \"{root}\" is a single value and has no field \"{field}\""), None);
                 }
-                (Shape::One { .. } | Shape::Broken, _) => {}
+                (Shape::One { .. } | Shape::Keyed { .. } | Shape::Broken, _) => {}
             }
         }
     }

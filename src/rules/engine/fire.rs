@@ -98,7 +98,7 @@ impl RuleState {
             .map(|(i, m)| (i.name.clone(), m.sent))
             .collect();
         RunContext {
-            inputs: code.inputs_as_json(&self.cells, &self.marks, now),
+            inputs: code.inputs_as_json(&self.cells, &self.marks, &self.tables, now),
             stamps,
             parameters: parameters.clone(),
             tasks: Map::new(),

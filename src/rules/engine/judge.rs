@@ -118,12 +118,12 @@ impl RuleState {
     /// Judges on the latched values, and on the results of the newest run if the alarm reads them.
     #[inline]
     pub(super) fn judge_live(&mut self, now: f64, out: &mut Vec<Effect>) {
-        let RuleState { rule, conditions, cells, marks, memory, fed, said, alarm_error, .. } = self;
+        let RuleState { rule, conditions, cells, marks, tables, memory, fed, said, alarm_error, .. } = self;
         let Some(alarm) = &rule.code.alarm else { return };
         if alarm.fed_by_tasks && fed.is_none() {
             return;
         }
-        let env = Known { cells, marks, memory }.env(rule, fed, now);
+        let env = Known { cells, marks, tables, memory }.env(rule, fed, now);
         let opinion = judge(alarm, conditions, &env, now);
         let quiet = said.as_ref().is_some_and(|s| s.0 == Severity::None) && alarm_error.is_none();
         if quiet && matches!(opinion, Opinion::Is(Severity::None, false)) {

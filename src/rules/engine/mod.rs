@@ -12,6 +12,7 @@
 
 mod fire;
 mod judge;
+mod keys;
 mod routes;
 mod state;
 mod time;
@@ -45,6 +46,8 @@ pub struct RuleStatus {
     pub last_triggered: Option<Tai>,
     /// Values dropped because a window was full.
     pub dropped: u64,
+    /// Keys dropped because there were too many, and messages whose key is not fit to be one.
+    pub dropped_keys: u64,
 }
 
 /// All rules with their state.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::state::RuleState;
 use crate::rules::flow::{FieldNeed, History, Subscriptions, TopicNeed};
+use crate::rules::keyed::MOST_KEYS;
 use crate::rules::window::Length;
+use crate::rules::windowed::WindowPlan;
 
 /// One input of one rule, at its topic.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub(super) struct Route {
     pub(super) rest: Box<[(u16, u16)]>,
     /// The sample's cells that the filter reads.
     pub(super) filter: Box<[u16]>,
+    /// Those that the key of the input reads; none if it has none.
+    pub(super) key: Option<Box<[u16]>>,
 }
 
 /// The routes of a topic, each list in the order of the rules. A message costs what its instance's rules cost, however
@@ -84,11 +88,20 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
                 _ => {}
             }
             match input.window {
-                Some((Length::Seconds(s), ..)) => {
+                Some(WindowPlan { length: Length::Seconds(s), .. }) => {
                     topic.history.span = topic.history.span.max(Duration::from_secs_f64(s));
                 }
-                Some((Length::Count(n), ..)) => topic.history.count = topic.history.count.max(n),
+                Some(WindowPlan { length: Length::Count(n), .. }) => {
+                    topic.history.count = topic.history.count.max(n);
+                }
                 None => {}
+            }
+            if input.by.is_some() {
+                // The newest of each key, as far as it counts.
+                topic.history.count = topic.history.count.max(MOST_KEYS);
+                if input.max_age.is_finite() {
+                    topic.history.span = topic.history.span.max(Duration::from_secs_f64(input.max_age));
+                }
             }
             let mut cell = |need: &FieldNeed| {
                 *fields[id].entry(need.clone()).or_insert_with(|| {
@@ -99,6 +112,7 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
             let own = code.cells.iter().enumerate().filter(|(_, plan)| usize::from(plan.input) == k);
             let mut map: Vec<(u16, u16)> = own.map(|(at, plan)| (cell(&plan.need), at as u16)).collect();
             let filter = input.filter.iter().flat_map(|f| &f.needs).map(&mut cell).collect();
+            let key = input.by.as_ref().map(|by| by.needs.iter().map(&mut cell).collect());
             let first = map.remove(0);
             let route = Route {
                 rule: i as u32,
@@ -108,6 +122,7 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
                 first,
                 rest: map.into(),
                 filter,
+                key,
             };
             routes[id].push((input.index, route));
         }

@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use salobj::{Tai, Value};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::fire::{Occurrence, Queued};
 use super::judge::CondState;
@@ -13,15 +13,14 @@ use super::routes::Route;
 use super::time::{multiple_after, multiple_at};
 use super::{RuleStatus, message_occurrence};
 use crate::alarms::Severity;
-use crate::rules::expr::{Env, Mark, Memory};
+use crate::rules::expr::{Env, Mark, Memory, NOTHING};
 use crate::rules::flow::{Effect, Sample, Subscriptions};
+use crate::rules::keyed::{Tables, tables};
 use crate::rules::model::{Occasion, Rule, RunContext};
-use crate::rules::window::Window;
+use crate::rules::windowed::Windowed;
 
 /// Shortest time between two looks at a window that only shrinks.
 const WINDOW_LOOK_S: f64 = 1.0;
-
-pub(super) static NOTHING: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
 
 /// A rule and what it remembers.
 #[derive(Debug)]
@@ -38,7 +37,9 @@ pub(super) struct RuleState {
     pub(super) cells: Vec<Value>,
     pub(super) marks: Vec<Mark>,
     pub(super) memory: Vec<Memory>,
-    pub(super) windows: Vec<Option<Window>>,
+    pub(super) windows: Vec<Option<Windowed>>,
+    /// The inputs with `by`.
+    pub(super) tables: Tables,
     /// What `when` was when it was last known.
     pub(super) when_last: Option<bool>,
     pub(super) conditions: Vec<CondState>,
@@ -67,6 +68,7 @@ pub(super) struct RuleState {
 pub(super) struct Known<'a> {
     pub(super) cells: &'a [Value],
     pub(super) marks: &'a [Mark],
+    pub(super) tables: &'a Tables,
     pub(super) memory: &'a [Memory],
 }
 
@@ -79,6 +81,7 @@ impl<'a> Known<'a> {
         Env {
             cells: self.cells,
             marks: self.marks,
+            tables: self.tables,
             memory: self.memory,
             now,
             parameters: &rule.parameters,
@@ -112,11 +115,13 @@ impl RuleState {
                 mark.fresh_until = f64::INFINITY;
             }
         }
-        let windows: Vec<Option<Window>> = code
+        // A keyed input has its windows in its table.
+        let windows: Vec<Option<Windowed>> = code
             .inputs
             .iter()
-            .map(|i| i.window.map(|(length, reducer, min)| Window::new(length, reducer, min)))
+            .map(|i| i.window.as_ref().filter(|_| i.by.is_none()).map(Windowed::new))
             .collect();
+        let tables = tables(code);
         let has_windows = windows.iter().any(Option::is_some);
         let conditions =
             code.alarm.iter().flat_map(|a| &a.conditions).map(|_| CondState::default()).collect();
@@ -129,7 +134,12 @@ impl RuleState {
         let every = matches!(rule.trigger.on, Occasion::Every(_));
         RuleState {
             enabled: true,
-            timed: code.clocked || has_windows || holds || every || !code.stateful.is_empty(),
+            timed: code.clocked
+                || has_windows
+                || !tables.is_empty()
+                || holds
+                || every
+                || !code.stateful.is_empty(),
             each: if works { each } else { 0 },
             edge_reads: if works && rule.trigger.on == Occasion::Edge { code.when_reads } else { 0 },
             alarm_reads: code.alarm.as_ref().map_or(0, |a| a.reads),
@@ -138,6 +148,7 @@ impl RuleState {
             marks,
             memory: vec![Memory::default(); code.stateful.len()],
             windows,
+            tables,
             when_last: None,
             conditions,
             said: None,
@@ -176,17 +187,18 @@ impl RuleState {
         if route.filtered && !self.passes(route, sample) {
             return 0;
         }
+        if let Some(from) = &route.key
+            && !self.accept_keyed(route, from, sample, live)
+        {
+            return 0;
+        }
         let cell = |at: u16| sample.cells.get(usize::from(at)).unwrap_or(&Value::Null);
         let mark = &mut self.marks[usize::from(route.input)];
         let newer = live || sample.sent.0 >= mark.sent;
         let window = if self.has_windows { self.windows[usize::from(route.input)].as_mut() } else { None };
         if let Some(window) = window {
-            match cell(route.first.0) {
-                Value::Double(v) => window.push(sample.sent.0, *v),
-                Value::Int(v) => window.push(sample.sent.0, *v as f64),
-                _ => {}
-            }
-        } else if newer {
+            window.push(sample.sent.0, cell(route.first.0));
+        } else if newer && route.key.is_none() {
             self.cells[usize::from(route.first.1)].clone_from(cell(route.first.0));
             for (from, to) in &route.rest {
                 self.cells[usize::from(*to)].clone_from(cell(*from));
@@ -209,24 +221,15 @@ impl RuleState {
         let cell = |at: &u16| sample.cells.get(usize::from(*at)).cloned().unwrap_or_default();
         let own: Vec<Value> = route.filter.iter().map(cell).collect();
         let marks = [Mark { sent: sample.sent.0, received: sample.received.0, fresh_until: f64::INFINITY }];
-        let env = Env {
-            cells: &own,
-            marks: &marks,
-            memory: &[],
-            now: sample.sent.0,
-            parameters: &rule.parameters,
-            tasks: &NOTHING,
-            trigger: &NOTHING,
-            locals: RefCell::default(),
-            why: Cell::new(None),
-        };
+        let env = Env::of_message(&own, &marks, &rule.parameters);
         filter.expr.get(&env) == Some(true)
     }
 
     /// The environment of an evaluation on the latched values.
     #[inline]
     pub(super) fn env(&self, now: f64) -> Env<'_> {
-        let known = Known { cells: &self.cells, marks: &self.marks, memory: &self.memory };
+        let known =
+            Known { cells: &self.cells, marks: &self.marks, tables: &self.tables, memory: &self.memory };
         known.env(&self.rule, &self.fed, now)
     }
 
@@ -237,14 +240,15 @@ impl RuleState {
             let inputs = self.windows.iter_mut().zip(&self.rule.code.inputs);
             for (window, input) in inputs {
                 if let (Some(window), Some(cell)) = (window, input.single) {
-                    self.cells[usize::from(cell)] = Value::Double(window.value(now));
+                    window.refresh(now, &mut self.cells[usize::from(cell)]);
                 }
             }
         }
+        self.tables.iter_mut().flatten().for_each(|table| table.update(now));
         for i in 0..self.memory.len() {
             let plan = &self.rule.code.stateful[i];
             let (inner, own) = self.memory.split_at_mut(i);
-            let known = Known { cells: &self.cells, marks: &self.marks, memory: inner };
+            let known = Known { cells: &self.cells, marks: &self.marks, tables: &self.tables, memory: inner };
             let env = known.env(&self.rule, &self.fed, now);
             let fresh = plan.inputs & dirty != 0 || plan.inputs == 0;
             own[0].update(&plan.kind, fresh, &env);
@@ -368,6 +372,11 @@ impl RuleState {
                 next = next.min(window.next_change().max(now + WINDOW_LOOK_S));
             }
         }
+        if judged {
+            for table in self.tables.iter().flatten() {
+                next = next.min(table.next_deadline(now, WINDOW_LOOK_S));
+            }
+        }
         next
     }
 
@@ -391,7 +400,9 @@ impl RuleState {
             running: self.work.running.len(),
             queued: self.work.queue.len(),
             last_triggered: self.work.last_run.is_finite().then_some(Tai(self.work.last_run)),
-            dropped: self.windows.iter().flatten().map(|w| w.dropped).sum(),
+            dropped: self.windows.iter().flatten().map(Windowed::dropped).sum::<u64>()
+                + self.tables.iter().flatten().map(|t| t.dropped_values()).sum::<u64>(),
+            dropped_keys: self.tables.iter().flatten().map(|t| t.dropped).sum(),
         }
     }
 

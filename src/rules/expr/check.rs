@@ -120,8 +120,8 @@ impl Checker<'_, '_> {
         None
     }
 
-    /// The typed form of any expression; its term is noted.
-    pub(super) fn expr(&mut self, at: &IdedExpr) -> Option<Typed> {
+    /// The typed form of any expression; its term is noted. See [`Checker::expr`].
+    pub(super) fn raw(&mut self, at: &IdedExpr) -> Option<Typed> {
         let mark = self.terms.len();
         let typed = self.typed(at);
         let inner = self.terms.split_off(mark);
@@ -166,7 +166,7 @@ impl Checker<'_, '_> {
         }))
     }
 
-    fn read(&self, input: usize) {
+    pub(super) fn read(&self, input: usize) {
         self.scope.read.set(self.scope.read.get() | 1 << input.min(63));
     }
 
@@ -211,6 +211,10 @@ impl Checker<'_, '_> {
                     Some(Typed { expr, unit: unit.clone() })
                 }
                 Shape::Broken => Some(Expr::Dyn(DynE::Const(serde_json::Value::Null)).into()),
+                Shape::Keyed { key, .. } => {
+                    self.read(i);
+                    Some(Expr::Map(*key, i as u16).into())
+                }
                 Shape::Message(..) => {
                     let message = format!("\"{name}\" is a whole message; name one of its fields");
                     let help = Some(format!("write {name}.<field>, or give the input a `field`"));
@@ -265,11 +269,15 @@ impl Checker<'_, '_> {
         {
             return typed;
         }
-        let base = self.expr(operand)?;
+        let base = self.raw(operand)?;
         match base.expr {
+            Expr::Entry(entry) => self.entry_field(at, *entry, field),
             Expr::Dyn(base) => Some(Expr::Dyn(DynE::Field(Box::new(base), field.into())).into()),
             other => {
-                self.wrong(at, format!("{} has no fields, \"{field}\" was asked for", other.type_name()))
+                let local = matches!(&operand.expr, Ast::Ident(n) if self.locals.iter().any(|(l, _)| l == n));
+                let help = local.then(|| format!("the entry of a key k is m[k]: write m[k].{field}"));
+                let message = format!("{} has no fields, \"{field}\" was asked for", other.type_name());
+                self.wrong_help(at, message, help)
             }
         }
     }
@@ -279,6 +287,12 @@ impl Checker<'_, '_> {
         let name = &scope.inputs[input].name;
         match &scope.inputs[input].shape {
             Shape::Broken => Some(Expr::Dyn(DynE::Const(serde_json::Value::Null)).into()),
+            Shape::Keyed { of, .. } => {
+                let message = format!("input \"{name}\" is keyed: a key has to be named first");
+                let part =
+                    if matches!(**of, Shape::One { .. }) { String::new() } else { format!(".{field}") };
+                self.wrong_help(at, message, Some(format!("write {name}[key]{part}")))
+            }
             Shape::One { .. } => {
                 let message = format!("input \"{name}\" is a single value and has no field \"{field}\"");
                 self.wrong_help(
@@ -394,7 +408,7 @@ impl Checker<'_, '_> {
             Expr::Int(_) => Some(Elem::Int),
             Expr::Num(_) => Some(Elem::Double),
             Expr::Text(_) => Some(Elem::Text),
-            Expr::Duration(_) | Expr::List(..) | Expr::Dyn(_) => None,
+            Expr::Duration(_) | Expr::List(..) | Expr::Dyn(_) | Expr::Map(..) | Expr::Entry(_) => None,
         };
         let mut elem = elem_of(&typed[0].expr);
         let unit = typed[0].unit.clone();

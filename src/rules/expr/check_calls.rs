@@ -12,6 +12,11 @@ use crate::rules::diagnose::suggest;
 
 impl Checker<'_, '_> {
     pub(super) fn function(&mut self, at: &IdedExpr, name: &str, args: &[IdedExpr]) -> Option<Typed> {
+        if let [x] = args
+            && let Some(typed) = self.of_map(at, name, x)
+        {
+            return typed;
+        }
         match (name, args) {
             ("known", [x]) => {
                 self.scope.clocked.set(true);
@@ -41,7 +46,7 @@ impl Checker<'_, '_> {
                 Some(Expr::Int(IntE::DayObs).into())
             }
             ("abs", [x]) => self.absolute(at, x),
-            ("sort" | "sum" | "mean" | "median" | "ptp" | "std" | "rms" | "argmax", [x]) => {
+            ("sort" | "sum" | "mean" | "median" | "ptp" | "std" | "rms" | "argmax" | "argmin", [x]) => {
                 self.reduce(at, name, x)
             }
             ("min" | "max", [x]) => self.reduce(at, name, x),
@@ -67,6 +72,15 @@ impl Checker<'_, '_> {
                     _ => self.wrong(at, "concat() needs two lists of one type"),
                 }
             }
+            ("any_of" | "all_of", [x]) => match self.expr(x)?.expr {
+                Expr::List(Elem::Bool, list) => {
+                    Some(Expr::Bool(BoolE::Mask(name == "any_of", Box::new(list))).into())
+                }
+                other => self.wrong(
+                    x,
+                    format!("{name}() needs a list of true or false, this is {}", other.type_name()),
+                ),
+            },
             ("count", [x]) => match self.expr(x)?.expr {
                 Expr::List(Elem::Bool, list) => Some(Expr::Int(IntE::CountTrue(Box::new(list))).into()),
                 other => self.wrong(
@@ -158,7 +172,9 @@ impl Checker<'_, '_> {
             Expr::Dyn(x) => (Elem::Double, ListE::FromDyn(Elem::Double, Box::new(x))),
             other => {
                 let mut help = None;
-                if matches!(other, Expr::Num(_) | Expr::Int(_)) && !matches!(name, "sort" | "argmax") {
+                if matches!(other, Expr::Num(_) | Expr::Int(_))
+                    && !matches!(name, "sort" | "argmax" | "argmin")
+                {
                     help = Some(format!("over time: give the input `window: 5m, reduce: {name}`"));
                 }
                 let message = format!("{name}() needs a list of numbers, this is {}", other.type_name());
@@ -168,7 +184,7 @@ impl Checker<'_, '_> {
         let list = Box::new(list);
         let expr = match (name, elem) {
             ("sort", _) => Expr::List(elem, ListE::Sort(list)),
-            ("argmax", _) => Expr::Int(IntE::ArgMax(list)),
+            ("argmax" | "argmin", _) => Expr::Int(IntE::Arg(name == "argmax", list)),
             ("sum", Elem::Int) => Expr::Int(IntE::Sum(list)),
             ("min", Elem::Int) => Expr::Int(IntE::ListExtreme(false, list)),
             ("max", Elem::Int) => Expr::Int(IntE::ListExtreme(true, list)),
@@ -181,7 +197,7 @@ impl Checker<'_, '_> {
             ("std", _) => Expr::Num(NumE::Reduce(Reduce::Std, list)),
             _ => Expr::Num(NumE::Reduce(Reduce::Rms, list)),
         };
-        let unit = if name == "argmax" { None } else { unit };
+        let unit = if matches!(name, "argmax" | "argmin") { None } else { unit };
         Some(Typed { expr, unit })
     }
 
@@ -357,6 +373,8 @@ impl Checker<'_, '_> {
                 Expr::Num(_) | Expr::Dyn(_) => Expr::Num(NumE::State(s)),
                 Expr::Text(_) => Expr::Text(TextE::State(s)),
                 Expr::List(e, _) => Expr::List(*e, ListE::State(s)),
+                // The check lets neither through.
+                other @ (Expr::Map(..) | Expr::Entry(_)) => other.clone(),
             };
             return Some((Kind::Prev(expr), Box::new(make), unit));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cel::common::ast::{ComprehensionExpr, Expr as Ast, IdedExpr, operators as op};
 
 use super::check::{Checker, Typed, to_num};
+use super::maps::{MapBool, MapList};
 use super::tree::*;
 use super::units;
 
@@ -220,11 +221,15 @@ impl Checker<'_, '_> {
     }
 
     pub(super) fn contained(&mut self, at: &IdedExpr, x: &IdedExpr, set: &IdedExpr) -> Option<Typed> {
-        let (x, set) = (self.expr(x), self.expr(set));
-        let (x, set) = (x?, set?);
-        self.units_agree(at, &x, &set)?;
-        let (a, b) = (x.expr.type_name(), set.expr.type_name());
-        Some(Typed::from(Expr::Bool(match (x.expr, set.expr) {
+        let (element, set) = (self.expr(x), self.raw(set));
+        let (element, set) = (element?, set?);
+        if let Expr::Map(kind, input) = set.expr {
+            let key = self.key(x, element.expr, kind)?;
+            return Some(Expr::Bool(BoolE::Map(Box::new(MapBool::Has(input, key)))).into());
+        }
+        self.units_agree(at, &element, &set)?;
+        let (a, b) = (element.expr.type_name(), set.expr.type_name());
+        Some(Typed::from(Expr::Bool(match (element.expr, set.expr) {
             (x, Expr::List(e, list)) if goes_with(e, &x) => BoolE::InList(Box::new(x), Box::new(list)),
             (x, Expr::Dyn(set)) => BoolE::InDyn(Box::new(x), Box::new(set)),
             _ => return self.wrong(at, format!("`in` does not go with {a} and {b}")),
@@ -232,9 +237,10 @@ impl Checker<'_, '_> {
     }
 
     pub(super) fn index(&mut self, at: &IdedExpr, base: &IdedExpr, index: &IdedExpr) -> Option<Typed> {
-        let list = self.expr(base)?;
+        let list = self.raw(base)?;
         let unit = list.unit.clone();
         let expr = match list.expr {
+            Expr::Map(kind, input) => return self.entry(input, kind, index),
             Expr::Dyn(base) => Expr::Dyn(DynE::Index(Box::new(base), Box::new(self.expr(index)?.expr))),
             Expr::List(elem, list) => {
                 let i = Box::new(self.int(index)?);
@@ -258,9 +264,13 @@ impl Checker<'_, '_> {
 
     /// What the parser made of `all`, `exists`, `exists_one`, `map` and `filter`.
     pub(super) fn comprehension(&mut self, at: &IdedExpr, c: &ComprehensionExpr) -> Option<Typed> {
-        let range = self.expr(&c.iter_range)?;
-        let Expr::List(elem, list) = range.expr else {
-            return self.wrong(at, format!("{} has no elements to look over", range.expr.type_name()));
+        let range = self.raw(&c.iter_range)?;
+        let (elem, list) = match range.expr {
+            Expr::List(elem, list) => (elem, list),
+            Expr::Map(elem, input) => (elem, ListE::Keyed(MapList::Keys(elem, input))),
+            other => {
+                return self.wrong(at, format!("{} has no elements to look over", other.type_name()));
+            }
         };
         let Ast::Call(step) = &c.loop_step.expr else { return self.wrong(at, "this loop is not known") };
         let local = self.locals.len() as u16;
@@ -370,6 +380,6 @@ fn as_type_of(x: DynE, other: Expr) -> Option<(Expr, Expr)> {
         Expr::Num(y) => (Expr::Num(NumE::FromDyn(x)), Expr::Num(y)),
         Expr::Text(y) => (Expr::Text(TextE::FromDyn(x)), Expr::Text(y)),
         Expr::List(e, y) => (Expr::List(e, ListE::FromDyn(e, x)), Expr::List(e, y)),
-        Expr::Duration(_) | Expr::Dyn(_) => return None,
+        Expr::Duration(_) | Expr::Dyn(_) | Expr::Map(..) | Expr::Entry(_) => return None,
     })
 }

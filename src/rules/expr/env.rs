@@ -1,12 +1,17 @@
 //! What an evaluation sees, and why something is unknown.
 
 use std::cell::{Cell, RefCell};
+use std::sync::LazyLock;
 
 use salobj::Value;
 use serde_json::{Map, Value as Json};
 
 use super::memory::Memory;
 use super::tree::{CellRef, NumE};
+use crate::rules::keyed::Table;
+
+/// No parameters, tasks, trigger.
+pub(crate) static NOTHING: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
 
 /// What is known of an input besides its cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +37,10 @@ pub(crate) enum Why<'a> {
     Missing(u16),
     /// The input is older than its `max_age`.
     Stale(u16),
+    /// A keyed input has nothing for the key, or it is older than its `max_age`.
+    NoEntry(u16),
+    /// A keyed input has no number at all.
+    NoNumbers(u16),
     /// The input's value is not a number.
     Nan(u16),
     /// A field or key that is not there.
@@ -55,6 +64,8 @@ impl Why<'_> {
         match self {
             Why::Missing(i) => format!("input \"{}\" has no value", name(i)),
             Why::Stale(i) => format!("input \"{}\" is older than its max_age", name(i)),
+            Why::NoEntry(i) => format!("input \"{}\" has nothing for this key", name(i)),
+            Why::NoNumbers(i) => format!("no key of input \"{}\" has a number", name(i)),
             Why::Nan(i) => format!("input \"{}\" is not a number (NaN)", name(i)),
             Why::NoKey(key) => format!("there is no \"{key}\""),
             Why::NoElement => "index out of range, or no value".to_owned(),
@@ -70,6 +81,8 @@ impl Why<'_> {
 pub(crate) struct Env<'a> {
     pub(crate) cells: &'a [Value],
     pub(crate) marks: &'a [Mark],
+    /// Those of the inputs with `by`, by input; empty if there are none.
+    pub(crate) tables: &'a [Option<Box<Table>>],
     pub(crate) memory: &'a [Memory],
     pub(crate) now: f64,
     pub(crate) parameters: &'a Map<String, Json>,
@@ -80,6 +93,26 @@ pub(crate) struct Env<'a> {
 }
 
 impl<'a> Env<'a> {
+    /// What an expression on a message itself sees: `filter` and `by`.
+    pub(crate) fn of_message(
+        cells: &'a [Value],
+        marks: &'a [Mark; 1],
+        parameters: &'a Map<String, Json>,
+    ) -> Env<'a> {
+        Env {
+            cells,
+            marks,
+            tables: &[],
+            memory: &[],
+            now: marks[0].sent,
+            parameters,
+            tasks: &NOTHING,
+            trigger: &NOTHING,
+            locals: RefCell::default(),
+            why: Cell::new(None),
+        }
+    }
+
     pub(crate) fn unknown<T>(&self, why: Why<'a>) -> Option<T> {
         if self.why.get().is_none() {
             self.why.set(Some(why));

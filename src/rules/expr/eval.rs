@@ -109,12 +109,17 @@ impl BoolE {
             BoolE::Exists(over) => over.all(env, true),
             BoolE::ExistsOne(over) => {
                 let mut hits = 0;
-                for x in lists::elements(&over.list.get(env)?) {
+                for x in over.elements(env)? {
                     hits += usize::from(env.with_local(over.local, x, || over.body.get(env))?);
                 }
                 Some(hits == 1)
             }
             BoolE::AsOf(slot, at) => truth(env.as_of(*slot, at)?, env),
+            BoolE::Map(x) => x.get(env),
+            BoolE::Mask(any, list) => match list.get(env)? {
+                Value::Bools(all) => Some(all.contains(any) == *any),
+                _ => env.unknown(Why::WrongType),
+            },
             BoolE::Const(_)
             | BoolE::Num(..)
             | BoolE::And(..)
@@ -138,7 +143,7 @@ impl Over<BoolE> {
     /// `exists` if `wanted`, else `all`: decided by the first element with that truth, unknown if one is.
     fn all<'a>(&'a self, env: &Env<'a>, wanted: bool) -> Option<bool> {
         let mut unknown = false;
-        for x in lists::elements(&self.list.get(env)?) {
+        for x in self.elements(env)? {
             match env.with_local(self.local, x, || self.body.get(env)) {
                 Some(v) if v == wanted => return Some(wanted),
                 Some(_) => {}
@@ -222,6 +227,7 @@ impl NumE {
             NumE::UtcHour => Tai(env.now).utc_hour(),
             NumE::State(slot) => of(env.state(*slot)),
             NumE::AsOf(slot, at) => of(env.as_of(*slot, at)),
+            NumE::Map(x) => x.get(env),
             NumE::Const(_)
             | NumE::Cell(_)
             | NumE::FromInt(_)
@@ -278,7 +284,8 @@ impl IntE {
                     .or_else(|| env.unknown(Why::NoElement)),
                 _ => env.unknown(Why::WrongType),
             },
-            IntE::ArgMax(list) => lists::argmax(&list.get(env)?).or_else(|| env.unknown(Why::NoElement)),
+            IntE::Arg(max, list) => lists::arg(*max, &list.get(env)?).or_else(|| env.unknown(Why::NoElement)),
+            IntE::Map(x) => x.get(env),
             IntE::Size(list) => Some(lists::length(&list.get(env)?) as i64),
             IntE::TextSize(text) => Some(text.get(env)?.chars().count() as i64),
             IntE::DynSize(x) => match x.get(env)?.as_ref() {
@@ -337,6 +344,7 @@ impl TextE {
                 _ => env.unknown(Why::WrongType),
             },
             TextE::State(slot) => of(env.state(*slot)?),
+            TextE::Map(x) => x.get(env),
             TextE::AsOf(slot, at) => of(env.as_of(*slot, at)?),
         }
     }
@@ -391,6 +399,8 @@ impl Expr {
             }
             Expr::Text(x) => x.get(env).map(Value::Text),
             Expr::List(_, x) => x.get(env),
+            // The check lets neither through.
+            Expr::Map(..) | Expr::Entry(_) => env.unknown(Why::WrongType),
             Expr::Dyn(x) => match x.get(env)?.as_ref() {
                 Json::Bool(v) => Some(Value::Bool(*v)),
                 Json::Number(n) if n.is_i64() => n.as_i64().map(Value::Int),
@@ -447,22 +457,22 @@ impl ListE {
                 lists::concat(&a, &b).or_else(|| env.unknown(Why::WrongType))
             }
             ListE::Map(elem, over) => {
-                let list = over.list.get(env)?;
-                let mut out = Vec::with_capacity(lists::length(&list));
-                for x in lists::elements(&list) {
+                let mut out = Vec::new();
+                for x in over.elements(env)? {
                     out.push(env.with_local(over.local, x, || over.body.value(env))?);
                 }
                 lists::collect(*elem, out)
             }
             ListE::Filter(over) => {
-                let list = over.list.get(env)?;
+                let list = over.elements(env)?;
+                let elem = list.elem()?;
                 let mut out = Vec::new();
-                for x in lists::elements(&list) {
+                for x in list {
                     if env.with_local(over.local, x.clone(), || over.body.get(env))? {
                         out.push(x);
                     }
                 }
-                lists::collect(lists::elem_of(&list)?, out)
+                lists::collect(elem, out)
             }
             ListE::If(c) => if c.cond.get(env)? { &c.then } else { &c.otherwise }.get(env),
             ListE::FromDyn(elem, x) => {
@@ -470,6 +480,7 @@ impl ListE {
                 lists::from_json(*elem, &json).or_else(|| env.unknown(Why::WrongType))
             }
             ListE::State(slot) => env.state(*slot).cloned(),
+            ListE::Keyed(x) => x.get(env),
         }
     }
 }

@@ -220,15 +220,15 @@ pub(crate) fn reduce(how: Reduce, list: &Value) -> Option<f64> {
     })
 }
 
-/// Position of the first largest number.
-pub(crate) fn argmax(list: &Value) -> Option<i64> {
+/// Position of the first largest number, or of the first smallest.
+pub(crate) fn arg(largest: bool, list: &Value) -> Option<i64> {
     let v = doubles(list)?;
     let mut best: Option<(usize, f64)> = None;
     for (i, x) in v.iter().enumerate() {
         if x.is_nan() {
             return None;
         }
-        if best.is_none_or(|(_, b)| *x > b) {
+        if best.is_none_or(|(_, b)| if largest { *x > b } else { *x < b }) {
             best = Some((i, *x));
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod env;
 mod eval;
 pub(crate) mod explain;
 pub(crate) mod lists;
+mod maps;
 pub(crate) mod memory;
 pub(crate) mod outline;
 pub(crate) mod prepass;
@@ -27,7 +28,7 @@ pub(crate) mod units;
 #[cfg(test)]
 pub(crate) use check::Mistake;
 pub(crate) use check::{Outlined, Typed, check};
-pub(crate) use env::{Env, Mark, Why};
+pub(crate) use env::{Env, Mark, NOTHING, Why};
 pub(crate) use explain::Explainer;
 pub use explain::Term;
 pub(crate) use memory::{Memory, Stateful};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue, operators as op};
 
+use super::maps::MapList;
 use super::tree::{BoolE, Expr, IntE, ListE, NumE, TextE};
 
 /// The terms of one expression.
@@ -90,7 +91,7 @@ impl Branch {
             }
             _ => terms,
         };
-        Branch { span, form, expr: kept.then(|| expr.clone()), terms }
+        Branch { span, form, expr: shown(expr).filter(|_| kept), terms }
     }
 
     /// The name of an input.
@@ -110,6 +111,7 @@ impl Branch {
             | Expr::Duration(NumE::Cell(at))
             | Expr::Text(TextE::Cell(at))
             | Expr::List(_, ListE::Cell(at)) => Some(at.input),
+            Expr::List(_, ListE::Keyed(MapList::Keys(_, input))) => Some(*input),
             _ => None,
         }
     }
@@ -125,6 +127,15 @@ impl Branch {
             | Expr::List(_, ListE::State(slot)) => Some(*slot),
             _ => None,
         }
+    }
+}
+
+/// What is shown of a term: of a keyed input its keys, of the whole message of a key nothing.
+fn shown(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Map(elem, input) => Some(Expr::List(*elem, ListE::Keyed(MapList::Keys(*elem, *input)))),
+        Expr::Entry(_) => None,
+        other => Some(other.clone()),
     }
 }
 

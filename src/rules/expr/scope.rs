@@ -7,6 +7,7 @@ use sal_idl::Enumeration;
 use serde_json::{Map, Value as Json};
 
 use super::memory::Stateful;
+use super::tree::Elem;
 use crate::rules::flow::{FieldNeed, Part};
 use crate::rules::schema::{FieldKind, TopicSchema};
 
@@ -38,6 +39,13 @@ impl Cells {
         u16::try_from(at).unwrap_or(u16::MAX)
     }
 
+    /// Which of its input's cells it is: those that are handed out later come behind.
+    pub(crate) fn position(&self, cell: u16) -> u16 {
+        let plans = self.plans.borrow();
+        let own = plans.get(usize::from(cell)).map(|plan| plan.input);
+        plans.iter().take(usize::from(cell)).filter(|plan| Some(plan.input) == own).count() as u16
+    }
+
     /// True if some cell belongs to the input.
     pub(crate) fn any(&self, input: u16) -> bool {
         self.plans.borrow().iter().any(|p| p.input == input)
@@ -64,6 +72,13 @@ pub(crate) enum Shape {
     },
     /// Fields of a message: all of them, or those named.
     Message(Arc<TopicSchema>, Option<Vec<String>>),
+    /// The newest of each key.
+    Keyed {
+        /// Type of the keys.
+        key: Elem,
+        /// What there is of each: one value or a message.
+        of: Box<Shape>,
+    },
     /// The input itself is wrong, which is told; what uses it is not a mistake as well.
     Broken,
 }
@@ -169,9 +184,15 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("max", "max(list) or max(a, b, ...)"),
     ("slice", "slice(list, from, to)"),
     ("concat", "concat(list, list)"),
-    ("argmax", "argmax(list)"),
-    ("count", "count(mask): how many are true"),
-    ("size", "size(list or text)"),
+    ("argmax", "argmax(list or keyed input): where the largest is"),
+    ("argmin", "argmin(list or keyed input): where the smallest is"),
+    ("max_of", "max_of(keyed input): the largest value of all keys"),
+    ("min_of", "min_of(keyed input): the smallest value of all keys"),
+    ("values", "values(keyed input): a list, in the order of the keys"),
+    ("count", "count(mask): how many are true; count(keyed input): how many keys"),
+    ("any_of", "any_of(mask): one is true"),
+    ("all_of", "all_of(mask): all are true"),
+    ("size", "size(list, text or keyed input)"),
     ("int", "int(x)"),
     ("double", "double(x)"),
     ("string", "string(x)"),

@@ -136,6 +136,7 @@ impl Bench {
         let env = Env {
             cells: &values,
             marks: &self.marks,
+            tables: &[],
             memory: &[],
             now: 100.0,
             parameters: &parameters,

@@ -7,6 +7,8 @@ use regex::Regex;
 use salobj::Value;
 use serde_json::Value as Json;
 
+use super::maps::{KeyedRef, MapBool, MapInt, MapList, MapNum, MapText};
+
 /// Where a value is: a cell of the rule, and the input it belongs to (for missing and stale).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CellRef {
@@ -57,6 +59,9 @@ pub(crate) struct If<E> {
 pub(crate) enum BoolE {
     Const(bool),
     Cell(CellRef),
+    Map(Box<MapBool>),
+    /// Of a mask: one of them, or all.
+    Mask(bool, Box<ListE>),
     Local(u16),
     Not(Box<BoolE>),
     And(Box<BoolE>, Box<BoolE>),
@@ -91,6 +96,7 @@ pub(crate) enum BoolE {
 pub(crate) enum NumE {
     Const(f64),
     Cell(CellRef),
+    Map(Box<MapNum>),
     Local(u16),
     FromInt(Box<IntE>),
     Neg(Box<NumE>),
@@ -126,6 +132,7 @@ pub(crate) enum Reduce {
 pub(crate) enum IntE {
     Const(i64),
     Cell(CellRef),
+    Map(Box<MapInt>),
     Local(u16),
     Neg(Box<IntE>),
     Arith(Arith, Box<(IntE, IntE)>),
@@ -133,7 +140,8 @@ pub(crate) enum IntE {
     Extreme(bool, Vec<IntE>),
     Sum(Box<ListE>),
     ListExtreme(bool, Box<ListE>),
-    ArgMax(Box<ListE>),
+    /// Where the largest or smallest is.
+    Arg(bool, Box<ListE>),
     Size(Box<ListE>),
     TextSize(Box<TextE>),
     DynSize(Box<DynE>),
@@ -153,6 +161,7 @@ pub(crate) enum IntE {
 pub(crate) enum TextE {
     Const(Arc<str>),
     Cell(CellRef),
+    Map(Box<MapText>),
     Local(u16),
     Concat(Box<TextE>, Box<TextE>),
     Index(Box<ListE>, Box<IntE>),
@@ -168,6 +177,7 @@ pub(crate) enum TextE {
 pub(crate) enum ListE {
     Const(Value),
     Cell(CellRef),
+    Keyed(MapList),
     Make(Elem, Vec<Expr>),
     /// Elementwise; either side may be a single number.
     Arith(Arith, Box<(Expr, Expr)>, Elem),
@@ -215,6 +225,10 @@ pub(crate) enum Expr {
     Text(TextE),
     List(Elem, ListE),
     Dyn(DynE),
+    /// A keyed input, and the type of its keys: to be indexed and looked over only.
+    Map(Elem, u16),
+    /// The message of a key: one of its fields is to be named.
+    Entry(Box<KeyedRef>),
 }
 
 impl Expr {
@@ -231,6 +245,8 @@ impl Expr {
             Expr::List(Elem::Double, _) => "a list of numbers",
             Expr::List(Elem::Text, _) => "a list of texts",
             Expr::Dyn(_) => "a value of unknown type",
+            Expr::Map(..) => "a keyed input",
+            Expr::Entry(_) => "a whole message",
         }
     }
 

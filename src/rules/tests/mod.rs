@@ -3,5 +3,6 @@
 mod bad;
 mod bench;
 mod files;
+mod keyed_inputs;
 mod scenarios;
 mod stateful;
