@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use cel::common::ast::{ComprehensionExpr, Expr as Ast, IdedExpr, operators as op};
+use salobj::Value;
 
 use super::check::{Checker, Typed, to_num};
+use super::lists;
 use super::maps::{MapBool, MapList};
 use super::tree::*;
 use super::units;
@@ -236,6 +238,49 @@ impl Checker<'_, '_> {
         })))
     }
 
+    /// A list written out.
+    pub(super) fn list(&mut self, at: &IdedExpr, elements: &[IdedExpr]) -> Option<Typed> {
+        let typed: Vec<Option<Typed>> = elements.iter().map(|e| self.expr(e)).collect();
+        let typed: Vec<Typed> = typed.into_iter().collect::<Option<_>>()?;
+        if typed.is_empty() {
+            return self.wrong(at, "an empty list has no type");
+        }
+        let elem_of = |e: &Expr| match e {
+            Expr::Bool(_) => Some(Elem::Bool),
+            Expr::Int(_) => Some(Elem::Int),
+            Expr::Num(_) => Some(Elem::Double),
+            Expr::Text(_) => Some(Elem::Text),
+            Expr::Duration(_) | Expr::List(..) | Expr::Dyn(_) | Expr::Map(..) | Expr::Entry(_) => None,
+        };
+        let mut elem = elem_of(&typed[0].expr);
+        let unit = typed[0].unit.clone();
+        for x in &typed[1..] {
+            elem = match (elem, elem_of(&x.expr)) {
+                (Some(a), Some(b)) if a == b => Some(a),
+                (Some(Elem::Int | Elem::Double), Some(Elem::Int | Elem::Double)) => Some(Elem::Double),
+                _ => None,
+            };
+        }
+        let Some(elem) = elem else {
+            return self
+                .wrong(at, "the elements of a list must be numbers, texts or truths, all of one type");
+        };
+        let exprs: Vec<Expr> = typed
+            .into_iter()
+            .map(|t| match (elem, t.expr) {
+                (Elem::Double, Expr::Int(x)) => Expr::Num(to_num(x)),
+                (_, x) => x,
+            })
+            .collect();
+        if exprs.iter().all(Expr::is_const) {
+            let values = exprs.iter().filter_map(const_value).collect();
+            if let Some(value) = lists::collect(elem, values) {
+                return Some(Typed { expr: Expr::List(elem, ListE::Const(value)), unit });
+            }
+        }
+        Some(Typed { expr: Expr::List(elem, ListE::Make(elem, exprs)), unit })
+    }
+
     pub(super) fn index(&mut self, at: &IdedExpr, base: &IdedExpr, index: &IdedExpr) -> Option<Typed> {
         let list = self.raw(base)?;
         let unit = list.unit.clone();
@@ -382,4 +427,14 @@ fn as_type_of(x: DynE, other: Expr) -> Option<(Expr, Expr)> {
         Expr::List(e, y) => (Expr::List(e, ListE::FromDyn(e, x)), Expr::List(e, y)),
         Expr::Duration(_) | Expr::Dyn(_) | Expr::Map(..) | Expr::Entry(_) => return None,
     })
+}
+
+fn const_value(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Bool(BoolE::Const(v)) => Some(Value::Bool(*v)),
+        Expr::Int(IntE::Const(v)) => Some(Value::Int(*v)),
+        Expr::Num(NumE::Const(v)) => Some(Value::Double(*v)),
+        Expr::Text(TextE::Const(v)) => Some(Value::Text(v.clone())),
+        _ => None,
+    }
 }
