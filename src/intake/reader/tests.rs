@@ -296,6 +296,7 @@ async fn what_analyses_ask_for_is_kept_also_of_topics_that_no_rule_reads() {
         let answering = async {
             loop {
                 intake.wait().await;
+                intake.drain(|_, _| {}).await;
             }
         };
         let found = tokio::select! {
