@@ -139,6 +139,13 @@ impl Levels {
         self.scaled.iter().find(holds).map_or(Severity::None, |&(severity, _)| severity)
     }
 
+    /// The values, from the least to the greatest, that are beyond no level.
+    pub fn calm(&self) -> (f64, f64) {
+        // The least level is the last; one exists.
+        let limit = self.scaled.last().map_or(f64::NAN, |&(_, level)| level) * self.sign;
+        if self.sign > 0.0 { (f64::NEG_INFINITY, limit) } else { (limit, f64::INFINITY) }
+    }
+
     /// The level of a severity, if it has one.
     pub fn level(&self, severity: Severity) -> Option<f64> {
         self.scaled.iter().find(|(s, _)| *s == severity).map(|&(_, level)| level * self.sign)

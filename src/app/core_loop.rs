@@ -281,11 +281,11 @@ impl CoreLoop {
 
     /// Appends the records, then does the rest in its order.
     async fn carry_out(&mut self, out: &mut Vec<Output>, waiting: &mut Waiting) -> Result<(), String> {
-        if out.is_empty() {
+        if out.is_empty() && !self.core.checkpoint_due() {
             return Ok(());
         }
         let mut work = std::mem::take(out);
-        if work.iter().any(|o| matches!(o, Output::Record(_))) {
+        if self.core.checkpoint_due() || work.iter().any(|o| matches!(o, Output::Record(_))) {
             self.core.step(Input::Checkpoint, self.clock.now(), &mut work);
             let positions = serde_json::to_value(self.intake.positions()).expect("plain data");
             work.push(Output::Record(Record::put("positions", positions)));

@@ -300,9 +300,6 @@ impl Core {
 
     /// After every input: records of everything that changed, then the events.
     pub(super) fn settle(&mut self, now: Tai, out: &mut Vec<Output>) {
-        if std::mem::take(&mut self.checkpoint_due) {
-            self.checkpoint(out);
-        }
         for (key, value) in self.runs.take_records() {
             out.push(Output::Record(Record { key, value }));
         }
@@ -329,16 +326,21 @@ impl Core {
         self.publish_summary(now, out);
     }
 
-    /// Records of every rule whose state differs from what the journal has.
+    /// Records of every rule whose state differs from what the journal has; only those that had to do with anything since
+    /// the last time are looked at.
     pub(super) fn checkpoint(&mut self, out: &mut Vec<Output>) {
-        let names: Vec<String> = self.rules.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in names {
-            let state = self.engine.checkpoint(&name);
-            if state.as_ref() != self.saved_states.get(&name) {
+        self.checkpoint_due = false;
+        let Self { rules, engine, saved_states, .. } = self;
+        for (name, _) in rules.iter() {
+            if !engine.take_touched(name) {
+                continue;
+            }
+            let state = engine.checkpoint(name);
+            if state.as_ref() != saved_states.get(name) {
                 out.push(Output::Record(Record { key: format!("engine/{name}"), value: state.clone() }));
                 match state {
-                    Some(state) => self.saved_states.insert(name, state),
-                    None => self.saved_states.remove(&name),
+                    Some(state) => saved_states.insert(name.to_owned(), state),
+                    None => saved_states.remove(name),
                 };
             }
         }

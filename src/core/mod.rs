@@ -8,8 +8,9 @@
 //!                  └─► outputs: Record first (journal), then Publish, Answer, Dispatch, Report
 //! ```
 //!
-//! The caller appends all [`Output::Record`]s of one step to the journal in one go and carries the others out, in their
-//! order, only after that has succeeded.
+//! The caller appends all [`Output::Record`]s of one step, or of several, to the journal in one go, after an
+//! [`Input::Checkpoint`] that adds the states of the rules, and carries the others out, in their order, only after that has
+//! succeeded.
 //!
 //! * [`command`]: what it can be told to do; `commands` does it
 //! * [`event`]: what it publishes
@@ -256,6 +257,12 @@ impl Core {
     /// The rules.
     pub fn rules(&self) -> &RuleTable {
         &self.rules
+    }
+
+    /// True if something happened whose record needs the states of the rules beside it: [`Input::Checkpoint`] is to be given
+    /// before anything is appended to the journal.
+    pub fn checkpoint_due(&self) -> bool {
+        self.checkpoint_due
     }
 
     /// The alarms.

@@ -104,7 +104,7 @@ impl World {
     }
 
     fn carry_out(&mut self, mut out: Vec<Output>, all: bool) {
-        if out.iter().any(|o| matches!(o, Output::Record(_))) {
+        if self.core.checkpoint_due() || out.iter().any(|o| matches!(o, Output::Record(_))) {
             self.core.step(Input::Checkpoint, self.now, &mut out);
         }
         for output in &out {

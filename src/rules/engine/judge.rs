@@ -118,7 +118,9 @@ impl RuleState {
     /// Judges on the latched values, and on the results of the newest run if the alarm reads them.
     #[inline]
     pub(super) fn judge_live(&mut self, now: f64, out: &mut Vec<Effect>) {
-        let RuleState { rule, conditions, cells, marks, tables, memory, fed, said, alarm_error, .. } = self;
+        let RuleState {
+            rule, conditions, cells, marks, tables, memory, fed, said, alarm_error, well, ..
+        } = self;
         let Some(alarm) = &rule.code.alarm else { return };
         if alarm.fed_by_tasks && fed.is_none() {
             return;
@@ -128,8 +130,10 @@ impl RuleState {
         let quiet = said.as_ref().is_some_and(|s| s.0 == Severity::None) && alarm_error.is_none();
         if quiet && matches!(opinion, Opinion::Is(Severity::None, false)) {
             // As nearly always: all is well, and that is what was said.
+            *well = true;
             return;
         }
+        *well = false;
         let why = env.why.get().map(|w| w.say(&rule.code.input_names()));
         let rule = rule.clone();
         if let Some(alarm) = &rule.code.alarm {
@@ -167,6 +171,7 @@ impl RuleState {
         let clear =
             self.rule.code.alarm.as_ref().is_some_and(|a| a.fed_by_tasks && a.on_idle == OnIdle::Clear);
         if clear {
+            self.well = false;
             self.conditions.fill(CondState::default());
             self.fed = None;
             self.say(Severity::None, String::new(), None, out);
@@ -181,6 +186,7 @@ impl RuleState {
         now: f64,
         out: &mut Vec<Effect>,
     ) {
+        self.well = false;
         match opinion {
             Opinion::Is(severity, partly) => {
                 if partly || self.alarm_error.is_some() {

@@ -10,6 +10,7 @@
 //! Timers that are due are worked off at their own time before any input, so that it does not matter how exactly the
 //! caller ticks.
 
+mod calm;
 mod fire;
 mod judge;
 mod keys;
@@ -99,6 +100,7 @@ impl Engine {
             }
             Input::SetEnabled { rule, enabled } => {
                 if let Some(i) = self.by_name.get(rule).copied() {
+                    self.states[i].touched = true;
                     self.states[i].set_enabled(enabled, now.0, out);
                     self.schedule(i, now.0);
                 }
@@ -181,6 +183,7 @@ impl Engine {
         self.timers = Timers::default();
         for (i, state) in self.states.iter_mut().enumerate() {
             state.queued = f64::INFINITY;
+            state.touched = true;
             schedule(state, &mut self.timers, i, now.0);
         }
     }
@@ -196,6 +199,7 @@ impl Engine {
     pub fn reevaluate_all(&mut self, now: Tai, out: &mut Vec<Effect>) {
         self.run_timers(now.0, out);
         for i in 0..self.states.len() {
+            self.states[i].touched = true;
             self.states[i].reevaluate(now.0, out);
             self.evaluations += 1;
             self.schedule(i, now.0);
@@ -210,13 +214,24 @@ impl Engine {
     /// Takes such a state back; one of another revision is ignored, and the answer is false.
     pub fn restore(&mut self, rule: &str, saved: &serde_json::Value) -> bool {
         let Some(i) = self.by_name.get(rule).copied() else { return false };
+        self.states[i].touched = true;
         let done = self.states[i].load(saved);
         self.schedule(i, self.now);
         done
     }
 
+    /// Whether the state of a rule may be another than at the last call; true for a rule that is not here.
+    pub fn take_touched(&mut self, rule: &str) -> bool {
+        match self.by_name.get(rule) {
+            Some(i) => std::mem::take(&mut self.states[*i].touched),
+            None => true,
+        }
+    }
+
     fn find(&mut self, rule: &str) -> Option<&mut RuleState> {
-        self.by_name.get(rule).map(|i| &mut self.states[*i])
+        let state = &mut self.states[*self.by_name.get(rule)?];
+        state.touched = true;
+        Some(state)
     }
 
     fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
@@ -236,6 +251,7 @@ impl Engine {
             }
             if dirty != 0 && feed == Feed::Live && state.enabled {
                 *evaluations += 1;
+                state.touched = true;
                 state.on_sample(dirty, sample, subscriptions, now, out);
                 if state.timed {
                     schedule(state, timers, i, now);
@@ -262,6 +278,7 @@ impl Engine {
                 requeue(state, &mut self.timers, i);
                 continue;
             }
+            state.touched = true;
             let at = state.catch_up(due, now);
             if state.enabled {
                 self.evaluations += 1;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use salobj::{Tai, Value};
 use serde_json::{Value as Json, json};
 
+use super::calm::Calm;
 use super::fire::{Occurrence, Queued};
 use super::judge::CondState;
 use super::routes::Route;
@@ -22,20 +23,28 @@ use crate::rules::windowed::Windowed;
 /// Shortest time between two looks at a window that only shrinks.
 const WINDOW_LOOK_S: f64 = 1.0;
 
-/// A rule and what it remembers.
+/// A rule and what it remembers. What every message touches comes first and lies together.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct RuleState {
-    pub(super) rule: Arc<Rule>,
     pub(super) enabled: bool,
+    /// It still takes samples of the past.
+    pub(super) filling: bool,
+    /// Its saved state may have changed since it was last looked at.
+    pub(super) touched: bool,
     /// It has anything that time changes.
     pub(super) timed: bool,
+    has_windows: bool,
+    /// The alarm was judged, is at none, and that was said: with a value of `calm` it stays so.
+    pub(super) well: bool,
+    pub(super) cells: Vec<Value>,
+    pub(super) marks: Vec<Mark>,
+    calm: Option<Calm>,
     /// Bits of the inputs of `each`, of those that an edge's `when` reads, of those that the alarm reads.
     each: u64,
     edge_reads: u64,
     alarm_reads: u64,
-    has_windows: bool,
-    pub(super) cells: Vec<Value>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) rule: Arc<Rule>,
     pub(super) memory: Vec<Memory>,
     pub(super) windows: Vec<Option<Windowed>>,
     /// The inputs with `by`.
@@ -53,8 +62,6 @@ pub(super) struct RuleState {
     error: Option<String>,
     /// The run whose results the alarm was last judged on.
     pub(super) fed: Fed,
-    /// It still takes samples of the past.
-    pub(super) filling: bool,
     /// Its next deadline, and its earliest entry in the queue of deadlines, which may be before it.
     pub(super) scheduled: f64,
     pub(super) queued: f64,
@@ -134,6 +141,7 @@ impl RuleState {
         let every = matches!(rule.trigger.on, Occasion::Every(_));
         RuleState {
             enabled: true,
+            touched: true,
             timed: code.clocked
                 || has_windows
                 || !tables.is_empty()
@@ -144,6 +152,13 @@ impl RuleState {
             edge_reads: if works && rule.trigger.on == Occasion::Edge { code.when_reads } else { 0 },
             alarm_reads: code.alarm.as_ref().map_or(0, |a| a.reads),
             has_windows,
+            well: false,
+            // One that starts runs has more to do than to judge.
+            calm: if works && (each | code.when_reads) != 0 || !tables.is_empty() {
+                None
+            } else {
+                Calm::of(code)
+            },
             cells,
             marks,
             memory: vec![Memory::default(); code.stateful.len()],
@@ -265,6 +280,9 @@ impl RuleState {
         now: f64,
         out: &mut Vec<Effect>,
     ) {
+        if self.stays_calm(now) {
+            return;
+        }
         self.update_memory(dirty, now);
         if self.each & dirty != 0 {
             let input = (self.each & dirty).trailing_zeros() as usize;
@@ -275,6 +293,15 @@ impl RuleState {
         if self.alarm_reads & dirty != 0 {
             self.judge_live(now, out);
         }
+    }
+
+    /// True if judging would change nothing, and judging is all that it does.
+    #[inline]
+    fn stays_calm(&self, now: f64) -> bool {
+        let Some(calm) = &self.calm else { return false };
+        let fresh = now <= self.marks[usize::from(calm.at.input)].fresh_until;
+        let Value::Double(value) = self.cells[usize::from(calm.at.cell)] else { return false };
+        self.well && fresh && calm.holds(value)
     }
 
     /// A deadline has come.
@@ -303,6 +330,7 @@ impl RuleState {
         if !self.enabled {
             return;
         }
+        self.well = false;
         for (memory, plan) in self.memory.iter_mut().zip(&self.rule.code.stateful) {
             memory.begin_anew(&plan.kind);
         }
@@ -319,6 +347,7 @@ impl RuleState {
     }
 
     pub(super) fn set_enabled(&mut self, enabled: bool, now: f64, out: &mut Vec<Effect>) {
+        self.well = false;
         if !enabled {
             self.enabled = false;
             self.withdraw(out);
@@ -448,6 +477,7 @@ impl RuleState {
         }
         self.memory = memory;
         self.conditions = conditions;
+        self.well = false;
         self.enabled = part(saved, "enabled").unwrap_or(true);
         self.when_last = part(saved, "when_last").unwrap_or_default();
         self.said = part(saved, "said").unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod bad;
 mod bench;
+mod calm;
 mod files;
 mod keyed_inputs;
 mod scenarios;
