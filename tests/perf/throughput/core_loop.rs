@@ -88,6 +88,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
         requests,
         reports,
         first: Vec::new(),
+        record: None,
     };
     let driver_task = tokio::spawn(driver_task.run());
     let core_loop = tokio::spawn(core_loop.run());
