@@ -46,6 +46,11 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Publishes what a rule makes of what it knows.
+    Explain {
+        /// Exact name.
+        rule: String,
+    },
     /// Runs a rule's tasks by hand.
     Trigger {
         /// Exact name.

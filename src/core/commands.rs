@@ -19,6 +19,12 @@ impl Core {
             Command::RemoveRule { rule } => self.remove_rule(&rule, now, out),
             Command::EnableRule { rule } => self.set_enabled(&rule, true, "", now, out),
             Command::DisableRule { rule, reason } => self.set_enabled(&rule, false, &reason, now, out),
+            Command::Explain { rule } => {
+                let explanation = self.explain(&rule, now)?;
+                let decision = explanation.decision.clone();
+                out.push(Output::Publish(Event::Explanation(Box::new(explanation))));
+                Ok(decision)
+            }
             Command::Trigger { rule, parameters, sender } => {
                 self.trigger(&rule, &parameters, &sender, now, out)
             }

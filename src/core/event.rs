@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::rule_table::RuleState;
 use crate::alarms::AlarmSnapshot;
+use crate::rules::Explanation;
 
 /// InfluxDB 1 refuses longer strings.
 pub const MAX_TEXT_BYTES: usize = 60_000;
@@ -20,6 +21,8 @@ pub enum Event {
     Task(TaskEvent),
     /// `result`.
     Result(ResultEvent),
+    /// `explanation`.
+    Explanation(Box<Explanation>),
     /// `summary`.
     Summary(Summary),
 }
@@ -132,6 +135,7 @@ impl Event {
             Self::Rule(_) => "rule",
             Self::Task(_) => "task",
             Self::Result(_) => "result",
+            Self::Explanation(_) => "explanation",
             Self::Summary(_) => "summary",
         }
     }
@@ -172,6 +176,11 @@ impl Event {
                 ("severity", Value::Int(e.severity)),
                 ("value", Value::Double(e.value)),
                 ("result", text(&e.result.to_string())),
+            ],
+            Self::Explanation(e) => vec![
+                ("ruleName", text(&e.rule)),
+                ("decision", text(&e.decision)),
+                ("explanation", text(&e.json(MAX_TEXT_BYTES))),
             ],
             Self::Summary(e) => e.fields(),
         }

@@ -15,6 +15,7 @@
 //! * [`command`]: what it can be told to do; `commands` does it
 //! * [`event`]: what it publishes
 //! * [`rule_table`]: which rules there are
+//! * `explain`: why a rule did what it did
 //! * `effects`: what follows from the engine's and the runs' decisions
 //! * `recover`: taking up what the journal kept
 //! * [`selftest`]: the tests inside rule files
@@ -23,6 +24,7 @@ pub mod command;
 mod commands;
 mod effects;
 pub mod event;
+mod explain;
 mod recover;
 pub mod rule_table;
 pub mod selftest;

@@ -65,6 +65,7 @@ fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
         "removeRule" => Command::RemoveRule { rule: text("ruleName") },
         "enableRule" => Command::EnableRule { rule: text("ruleName") },
         "disableRule" => Command::DisableRule { rule: text("ruleName"), reason: text("reason") },
+        "explain" => Command::Explain { rule: text("ruleName") },
         "trigger" => {
             let sender = Sender {
                 identity: sample.identity().to_owned(),

@@ -22,6 +22,7 @@ struct Writers {
     rule: EventWriter,
     task: EventWriter,
     result: EventWriter,
+    explanation: EventWriter,
     summary: EventWriter,
     statistics: TelemetryWriter,
 }
@@ -38,6 +39,7 @@ impl Publisher {
             rule: ctx.event("rule")?,
             task: ctx.event("task")?,
             result: ctx.event("result")?,
+            explanation: ctx.event("explanation")?,
             summary: ctx.event("summary")?,
             statistics: ctx.telemetry("statistics")?,
         };
@@ -55,6 +57,7 @@ impl Publish for Publisher {
             Event::Rule(_) => &writers.rule,
             Event::Task(_) => &writers.task,
             Event::Result(_) => &writers.result,
+            Event::Explanation(_) => &writers.explanation,
             Event::Summary(_) => &writers.summary,
         };
         // Changed or not: each of these events is about another alarm, rule or run than the last one.

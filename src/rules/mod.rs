@@ -13,6 +13,7 @@ mod code;
 mod compile;
 mod diagnose;
 mod engine;
+mod explain;
 mod expr;
 mod flow;
 mod keyed;
@@ -33,6 +34,10 @@ mod yaml;
 pub use compile::compile;
 pub use diagnose::{Diagnostic, SourceFile};
 pub use engine::{Engine, RuleStatus};
+pub use explain::{
+    AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState,
+};
+pub use expr::Term;
 pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
     TopicId, TopicNeed, TriggerRefused,

@@ -6,13 +6,14 @@ use salobj::Tai;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::explain::{Last, Outcome};
 use super::state::RuleState;
 use crate::rules::compile::hash16;
 use crate::rules::flow::{Effect, ManualTrigger, RunRequest, SkipReason, TriggerRefused};
 use crate::rules::model::{Mode, Occasion, Overlap, RunContext};
 
 /// Most runs of a rule that wait.
-const MOST_WAITING: usize = 1000;
+pub(super) const MOST_WAITING: usize = 1000;
 /// So many run ids are remembered against messages that come twice.
 const RECENT: usize = 256;
 const HOUR_S: f64 = 3600.0;
@@ -53,8 +54,11 @@ impl RuleState {
     ) {
         match self.when(now, out) {
             Some(true) => self.fire(kind, input, &occurrence(), now, out),
-            Some(false) => self.idle(out),
-            None => {}
+            Some(false) => {
+                self.work.last = Some(Last { at: now, outcome: Outcome::WhenFalse });
+                self.idle(out);
+            }
+            None => self.work.last = Some(Last { at: now, outcome: Outcome::WhenUnknown }),
         }
     }
 
@@ -177,6 +181,7 @@ impl RuleState {
                 Err(reason) => reason,
             }
         };
+        self.work.last = Some(Last { at: now, outcome: Outcome::Skipped(reason.clone()) });
         self.skip(&queued, reason, out);
     }
 
@@ -204,6 +209,8 @@ impl RuleState {
                 }
                 Overlap::Queue => {
                     self.within_budget(now, out)?;
+                    let outcome = Outcome::Queued(queued.run_id.clone());
+                    self.work.last = Some(Last { at: now, outcome });
                     out.push(Effect::QueueRun(self.request(queued.clone())));
                     self.work.queue.push_back(queued);
                     return Ok(());
@@ -259,6 +266,7 @@ impl RuleState {
     fn start(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) {
         self.work.running.push(queued.run_id.clone());
         self.work.last_run = now;
+        self.work.last = Some(Last { at: now, outcome: Outcome::Started(queued.run_id.clone()) });
         out.push(Effect::StartRun(self.request(queued)));
     }
 

@@ -15,11 +15,11 @@ use crate::rules::spec::{Join, OnIdle};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CondState {
     /// The severity that it has now, before `hold`; hysteresis looks at it.
-    raw: Severity,
+    pub(super) raw: Severity,
     /// The severity that counts.
-    held: Severity,
+    pub(super) held: Severity,
     /// Since when `raw` is worse than `held`; NaN if it is not.
-    since: f64,
+    pub(super) since: f64,
     /// When `hold` is over.
     pub(super) deadline: f64,
     /// The value that was judged last.

@@ -11,6 +11,7 @@
 //! caller ticks.
 
 mod calm;
+mod explain;
 mod fire;
 mod judge;
 mod keys;

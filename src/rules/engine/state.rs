@@ -8,6 +8,7 @@ use salobj::{Tai, Value};
 use serde_json::{Value as Json, json};
 
 use super::calm::Calm;
+use super::explain::Last;
 use super::fire::{Occurrence, Queued};
 use super::judge::CondState;
 use super::routes::Route;
@@ -107,6 +108,8 @@ pub(super) struct Work {
     pub(super) queue: VecDeque<Queued>,
     pub(super) recent: VecDeque<String>,
     pub(super) last_run: f64,
+    /// What came of the last occasion, to explain it.
+    pub(super) last: Option<Last>,
     pub(super) runs: VecDeque<f64>,
     pub(super) commands: VecDeque<f64>,
 }
