@@ -38,6 +38,7 @@ pub use explain::{
     AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState,
 };
 pub use expr::Term;
+pub use expr::prepass::parse_duration;
 pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
     TopicId, TopicNeed, TriggerRefused,

@@ -1,6 +1,8 @@
 //! `catcher rules`: work on rule files, one file of code for each subcommand. Nothing is sent to anybody.
 
 mod check;
+mod explain;
+mod explain_show;
 mod files;
 mod junit;
 mod show;
@@ -33,6 +35,19 @@ Examples:
   catcher rules test --json my_rules.yaml"
     )]
     Test(test::Args),
+    /// Why does a rule fire, or why does it not? Every condition term by term, and the term that decided.
+    #[command(after_help = "Offline, the past is that of a test of the rule: its series up to the time asked for.
+
+Exit code: 0 explained, 1 no such rule or test, 2 a file cannot be read.
+
+Examples:
+  catcher rules explain wind.yaml Wind.Forecast                  at the end of its first test
+  catcher rules explain wind.yaml Wind.Forecast --at 28m --test 'a rising wind warns, and clears when it is calm'
+  catcher rules explain wind.yaml Wind.Forecast --at 28m --json
+  catcher rules explain Wind.Forecast --live 1                   as the running Catcher:1 sees it
+
+The bus of a running Catcher is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
+    Explain(explain::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -40,6 +55,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     let done = match command {
         Command::Check(args) => check::run(&args, &mut out),
         Command::Test(args) => test::run(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
     };
     out.flush()?;
     match done {

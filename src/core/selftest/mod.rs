@@ -120,6 +120,34 @@ pub fn run_tests(files: &[TestFile], schemas: &dyn SchemaSource) -> Vec<TestOutc
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// Runs a test of a rule up to a time (seconds since its start; without one, to its last expectation), to look at what
+/// the core then knows.
+///
+/// # Errors
+/// The rule has no such test.
+pub fn core_at(
+    file: &TestFile,
+    rule: &Arc<Rule>,
+    test: Option<&str>,
+    at_s: Option<f64>,
+    schemas: &dyn SchemaSource,
+) -> Result<(super::Core, salobj::Tai), String> {
+    let found = match test {
+        Some(name) => rule.tests.iter().find(|t| t.name == name),
+        None => rule.tests.first(),
+    };
+    let Some(found) = found else {
+        let names: Vec<&str> = rule.tests.iter().map(|t| t.name.as_str()).collect();
+        return Err(match names.as_slice() {
+            [] => format!("rule {} has no tests, so there is no past to explain", rule.name),
+            names => format!("rule {} has no such test; its tests: {}", rule.name, names.join(", ")),
+        });
+    };
+    let job = Job { file, rule, test: found };
+    let mut outcome = job.outcome();
+    Ok(play::play_until(&job, schemas, at_s, &mut outcome))
+}
+
 fn jobs(files: &[TestFile]) -> impl Iterator<Item = Job<'_>> {
     files
         .iter()
@@ -136,8 +164,16 @@ impl Job<'_> {
     }
 
     fn run(&self, schemas: &dyn SchemaSource) -> TestOutcome {
+        let mut outcome = self.outcome();
+        play::play(self, schemas, &mut outcome);
+        outcome.passed = outcome.failures.is_empty();
+        outcome
+    }
+
+    /// Nothing found yet.
+    fn outcome(&self) -> TestOutcome {
         let place = self.diagnostic(self.test.span, "");
-        let mut outcome = TestOutcome {
+        TestOutcome {
             file: self.file.source.name.clone(),
             line: place.line,
             rule: self.rule.name.clone(),
@@ -146,10 +182,7 @@ impl Job<'_> {
             virtual_s: 0.0,
             checks: 0,
             failures: Vec::new(),
-        };
-        play::play(self, schemas, &mut outcome);
-        outcome.passed = outcome.failures.is_empty();
-        outcome
+        }
     }
 }
 

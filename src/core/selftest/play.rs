@@ -35,6 +35,16 @@ pub(super) struct Seen<'a> {
 
 /// Runs a test; what it found goes to `outcome`.
 pub(super) fn play(job: &Job<'_>, schemas: &dyn SchemaSource, outcome: &mut TestOutcome) {
+    play_until(job, schemas, None, outcome);
+}
+
+/// Runs a test up to a time, seconds since its start, or to its last expectation; the core as it then is, and when.
+pub(super) fn play_until(
+    job: &Job<'_>,
+    schemas: &dyn SchemaSource,
+    until_s: Option<f64>,
+    outcome: &mut TestOutcome,
+) -> (Core, Tai) {
     let messages = messages(job.test);
     let mut player = Player {
         job,
@@ -54,8 +64,9 @@ pub(super) fn play(job: &Job<'_>, schemas: &dyn SchemaSource, outcome: &mut Test
         history: VecDeque::new(),
         outcome,
     };
-    player.play();
+    player.play(until_s);
     player.outcome.virtual_s = player.now - TestCase::start();
+    (player.core, player.now)
 }
 
 struct Player<'a> {
@@ -86,10 +97,11 @@ enum Next<'a> {
     End(usize),
     Action(&'a TestAction),
     Expect(&'a Expectation),
+    Stop,
 }
 
 impl<'a> Player<'a> {
-    fn play(&mut self) {
+    fn play(&mut self, until_s: Option<f64>) {
         let rules = vec![self.job.rule.clone()];
         self.step(Input::Configure { rules, settings: Settings::default() });
         self.step(Input::Enable);
@@ -107,7 +119,15 @@ impl<'a> Player<'a> {
         expects.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
         let mut expects = expects.into_iter().peekable();
         let mut restless = 0;
-        while let Some(expect) = expects.peek().copied() {
+        loop {
+            let (end, place) = match (until_s, expects.peek().copied()) {
+                (Some(_), Some(expect)) if until_s.is_some_and(|until| expect.at_s <= until) => {
+                    ((Some(at(expect.at_s)), Next::Expect(expect)), expect.span)
+                }
+                (Some(until), _) => ((Some(at(until)), Next::Stop), test.span),
+                (None, Some(expect)) => ((Some(at(expect.at_s)), Next::Expect(expect)), expect.span),
+                (None, None) => return,
+            };
             let mut first = (self.core.next_deadline(), Next::Tick);
             let mut offer = |at: Option<Tai>, next: Next<'a>| {
                 if at.is_some_and(|at| first.0.is_none_or(|before| at.0 < before.0 - SAME_S)) {
@@ -124,13 +144,13 @@ impl<'a> Player<'a> {
             if let Some(action) = actions.peek().copied() {
                 offer(Some(at(action.at_s)), Next::Action(action));
             }
-            offer(Some(at(expect.at_s)), Next::Expect(expect));
+            offer(end.0, end.1);
             let (Some(due), next) = first else { return };
             restless = if due.0 > self.now.0 { 0 } else { restless + 1 };
             if restless > RESTLESS {
                 let text =
                     "the rule never comes to rest: it wants to be looked at again and again at one time";
-                self.fail(expect.span, text.to_owned());
+                self.fail(place, text.to_owned());
                 return;
             }
             self.now = Tai(due.0.max(self.now.0));
@@ -153,6 +173,7 @@ impl<'a> Player<'a> {
                     expects.next();
                     self.compare(expect);
                 }
+                Next::Stop => return,
             }
         }
     }

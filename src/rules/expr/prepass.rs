@@ -101,7 +101,7 @@ impl Prepared {
 }
 
 /// Seconds of a duration as rule files write it: numbers with `d`, `h`, `m`, `s`, `ms`, `us`, largest unit first.
-pub(crate) fn parse_duration(text: &str) -> Option<f64> {
+pub fn parse_duration(text: &str) -> Option<f64> {
     let mut rest = text;
     let mut total = 0.0;
     let mut last = f64::INFINITY;
