@@ -89,3 +89,32 @@ fn the_checked_in_schemas_are_the_printed_ones() {
         assert_eq!(std::fs::read_to_string(path).unwrap(), printed, "{file}: run `catcher schema {which}`");
     }
 }
+
+const RISING: &str = "a rising wind warns, and clears when it is calm";
+
+fn printed(args: &[&str]) -> String {
+    let output = catcher(args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_rule_is_explained_on_its_tests() {
+    let file = example("wind_forecast.yaml");
+    let text = printed(&["rules", "explain", &file, "Wind.Forecast", "--at", "28m", "--test", RISING]);
+    insta::assert_snapshot!(text);
+    let json = printed(&["rules", "explain", &file, "--at", "5m", "--json"]);
+    let json: Json = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["trigger"]["notes"][0]["why"], "when_false", "{json:#}");
+    assert_eq!(json["trigger"]["when"]["term"]["text"], "wind_5m > 10.0");
+    for (args, code) in
+        [(vec!["rules", "explain", "nowhere.yaml"], 2), (vec!["rules", "explain", &file, "Wynd"], 1)]
+    {
+        assert_eq!(catcher(&args).status.code(), Some(code), "{args:?}");
+    }
+}
+
+fn example(name: &str) -> String {
+    format!("{}/config_schema/examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}

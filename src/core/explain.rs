@@ -50,11 +50,8 @@ impl Core {
                 state.notes.push(Note::new("muted", text));
             }
             if alarm.acknowledged {
-                let text = format!(
-                    "{name} is acknowledged at {}{}",
-                    alarm.max_severity,
-                    by(&alarm.acknowledged_by)
-                );
+                let text =
+                    format!("{name} is acknowledged at {}{}", alarm.max_severity, by(&alarm.acknowledged_by));
                 state.notes.push(Note::new("acknowledged", text));
             } else if alarm.severity == Severity::None && alarm.max_severity > Severity::None {
                 let text = format!("{name} was {} and waits to be acknowledged", alarm.max_severity);

@@ -34,9 +34,7 @@ mod yaml;
 pub use compile::compile;
 pub use diagnose::{Diagnostic, SourceFile};
 pub use engine::{Engine, RuleStatus};
-pub use explain::{
-    AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState,
-};
+pub use explain::{AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState};
 pub use expr::Term;
 pub use expr::prepass::parse_duration;
 pub use flow::{

@@ -26,7 +26,12 @@ pub(super) fn explanation(e: &Explanation, colour: bool, out: &mut impl Write) -
         let mark = if input.state == "known" { pen.dim("·") } else { pen.yellow("?") };
         let state = if input.state == "known" { String::new() } else { format!("  ({})", input.state) };
         let value = value(&input.value);
-        writeln!(out, "  {mark} {} = {value}{state}  {}", input.name, pen.dim(&format!("{}, {age}{most}{filter}", input.topic)))?;
+        writeln!(
+            out,
+            "  {mark} {} = {value}{state}  {}",
+            input.name,
+            pen.dim(&format!("{}, {age}{most}{filter}", input.topic))
+        )?;
     }
     if let Some(trigger) = &e.trigger {
         writeln!(out, "\n{}  {}", pen.bold("trigger"), trigger.on)?;
@@ -71,14 +76,7 @@ fn stated(stated: &Stated, pen: Pen, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// A term on its line, with those in it below. `branch` draws the line to it, `under` the one past it.
-fn term(
-    t: &Term,
-    margin: &str,
-    branch: &str,
-    under: &str,
-    pen: Pen,
-    out: &mut impl Write,
-) -> io::Result<()> {
+fn term(t: &Term, margin: &str, branch: &str, under: &str, pen: Pen, out: &mut impl Write) -> io::Result<()> {
     let (mark, said) = match (&t.unknown, &t.value) {
         (Some(why), _) => (pen.yellow("?"), format!("unknown: {why}")),
         (None, Json::Bool(true)) => (pen.green("✓"), String::new()),

@@ -36,7 +36,8 @@ Examples:
     )]
     Test(test::Args),
     /// Why does a rule fire, or why does it not? Every condition term by term, and the term that decided.
-    #[command(after_help = "Offline, the past is that of a test of the rule: its series up to the time asked for.
+    #[command(
+        after_help = "Offline, the past is that of a test of the rule: its series up to the time asked for.
 
 Exit code: 0 explained, 1 no such rule or test, 2 a file cannot be read.
 
@@ -46,7 +47,8 @@ Examples:
   catcher rules explain wind.yaml Wind.Forecast --at 28m --json
   catcher rules explain Wind.Forecast --live 1                   as the running Catcher:1 sees it
 
-The bus of a running Catcher is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
+The bus of a running Catcher is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME."
+    )]
     Explain(explain::Args),
 }
 

@@ -2,6 +2,7 @@
 
 mod commands;
 mod crash;
+mod explain;
 mod flow;
 mod watcher;
 

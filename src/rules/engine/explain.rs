@@ -106,9 +106,9 @@ impl RuleState {
                     Json::Object(fields)
                 }
             };
-            let nan = input.single.is_some_and(|c| {
-                matches!(&self.cells[usize::from(c)], salobj::Value::Double(v) if v.is_nan())
-            });
+            let nan = input.single.is_some_and(
+                |c| matches!(&self.cells[usize::from(c)], salobj::Value::Double(v) if v.is_nan()),
+            );
             let state = if mark.fresh_until == f64::NEG_INFINITY {
                 "missing"
             } else if now > mark.fresh_until {
@@ -202,7 +202,8 @@ impl RuleState {
             });
         }
         if let Occasion::Each(inputs) = &trigger.on
-            && let Some(i) = inputs.iter().max_by(|a, b| self.marks[**a].sent.total_cmp(&self.marks[**b].sent))
+            && let Some(i) =
+                inputs.iter().max_by(|a, b| self.marks[**a].sent.total_cmp(&self.marks[**b].sent))
         {
             let age_s = now - self.marks[*i].sent;
             let limit_s = trigger.max_event_age.as_secs_f64();
@@ -252,7 +253,8 @@ impl RuleState {
 
     fn alarm_state(&self, now: f64) -> Option<AlarmState> {
         let alarm = self.rule.code.alarm.as_ref()?;
-        let frozen = self.fed.as_ref().filter(|_| alarm.fed_by_tasks).map(|f| Frozen::of(&self.rule.code, &f.1));
+        let frozen =
+            self.fed.as_ref().filter(|_| alarm.fed_by_tasks).map(|f| Frozen::of(&self.rule.code, &f.1));
         let env = match &frozen {
             Some(frozen) => frozen.env(&self.memory, now),
             None => self.env(now),
