@@ -98,18 +98,23 @@ impl RuleState {
         let mut all = Vec::new();
         for (i, (input, mark)) in code.inputs.iter().zip(&self.marks).enumerate() {
             let cells = code.cells.iter().zip(&self.cells).filter(|(plan, _)| usize::from(plan.input) == i);
-            let value = match input.single {
-                Some(cell) => to_json(&self.cells[usize::from(cell)]),
-                None => {
+            let keyed = self.tables.get(i).and_then(Option::as_ref);
+            let value = match (keyed, input.single) {
+                (Some(table), single) => Json::Object(table.json(&code.names_of(i), single.is_some(), now)),
+                (None, Some(cell)) => to_json(&self.cells[usize::from(cell)]),
+                (None, None) => {
                     let fields: Map<String, Json> =
                         cells.map(|(plan, value)| (plan.need.name.clone(), to_json(value))).collect();
                     Json::Object(fields)
                 }
             };
-            let nan = input.single.is_some_and(
-                |c| matches!(&self.cells[usize::from(c)], salobj::Value::Double(v) if v.is_nan()),
-            );
-            let state = if mark.fresh_until == f64::NEG_INFINITY {
+            let nan = keyed.is_none()
+                && input.single.is_some_and(
+                    |c| matches!(&self.cells[usize::from(c)], salobj::Value::Double(v) if v.is_nan()),
+                );
+            let state = if keyed.is_some() {
+                if value.as_object().is_some_and(|keys| !keys.is_empty()) { "known" } else { "missing" }
+            } else if mark.fresh_until == f64::NEG_INFINITY {
                 "missing"
             } else if now > mark.fresh_until {
                 "stale"

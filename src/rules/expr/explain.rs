@@ -115,6 +115,8 @@ impl<'a> Explainer<'_, 'a> {
 
     fn valued(&self, expr: &'a Expr, term: &mut Term) {
         let value = match expr {
+            // The name of a keyed input, or of one of its messages: what is made of it has a value.
+            Expr::Map(..) | Expr::Entry(_) => return,
             Expr::Dyn(x) => x.get(self.env).map(std::borrow::Cow::into_owned),
             other => other.value(self.env).map(|v| json(&v)),
         };
