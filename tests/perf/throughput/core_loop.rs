@@ -83,7 +83,6 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
         driver,
         reporter,
         results: None,
-        record: None,
         clock,
         meter: meter.clone(),
         requests,
