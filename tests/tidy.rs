@@ -47,7 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("journal", &["journal"]),
     ("rules", &["rules", "alarms", "tasks"]),
     ("intake", &["intake", "rules", "tasks"]),
-    ("outputs", &["outputs", "tasks", "journal"]),
+    ("outputs", &["outputs", "alarms", "tasks", "journal"]),
     ("reports", &["reports", "tasks"]),
     ("tasks", &["tasks", "rules", "alarms", "journal", "outputs"]),
     ("core", &["core", "rules", "alarms", "tasks", "journal", "reports", "config"]),

@@ -19,6 +19,7 @@ use super::config::AlarmConfig;
 use super::entry::{AlarmRecord, Entry, Finding};
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
+use super::tell::Telling;
 
 /// How many alarms there are of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -38,8 +39,6 @@ pub struct Counts {
 pub struct Removed {
     /// The final, nominal event.
     pub snapshot: AlarmSnapshot,
-    /// Incident that is still open at the notification service.
-    pub close_incident: Option<String>,
 }
 
 /// There is no alarm of this name.
@@ -60,6 +59,7 @@ pub struct Book {
     counts: Counts,
     changed: Vec<AlarmSnapshot>,
     unsaved: BTreeSet<Arc<str>>,
+    pub(super) telling: Telling,
 }
 
 impl Book {
@@ -130,16 +130,6 @@ impl Book {
         Ok(())
     }
 
-    /// The notification service has an incident for this alarm, failed to open one ("Failed: ..."), or closed it ("").
-    ///
-    /// # Errors
-    /// If there is no alarm of this name.
-    pub fn set_escalated_id(&mut self, name: &str, incident: &str) -> Result<(), UnknownAlarm> {
-        let id = self.id(name)?;
-        self.change(id, |entry| (entry.alarm.set_escalated_id(incident).publish, ()));
-        Ok(())
-    }
-
     /// Lets every deadline fire that is due, in the order of their times; gives which did. None while frozen.
     pub fn tick(&mut self, now: Tai) -> Vec<(String, Timer)> {
         let mut fired = Vec::new();
@@ -180,6 +170,7 @@ impl Book {
                 None => (false, false),
             });
         }
+        self.follow_all();
     }
 
     /// Is the book frozen?
@@ -194,10 +185,9 @@ impl Book {
         self.account(&entry, id, false);
         self.unsaved.insert(entry.name.clone());
         entry.alarm.reset();
-        let close_incident = entry.alarm.incident_to_close().map(str::to_owned);
-        entry.alarm.set_escalated_id("");
+        self.follow(&mut entry);
         (entry.task_id, entry.report_url) = (String::new(), String::new());
-        Some(Removed { snapshot: entry.snapshot(), close_incident })
+        Some(Removed { snapshot: entry.snapshot() })
     }
 
     /// Names of the alarms that `rule` owns, in the order in which they were made.
@@ -281,7 +271,8 @@ impl Book {
         let mut entry = self.entries.remove(&id).expect("every id leads to an entry");
         self.account(&entry, id, false);
         let before = entry.clone();
-        let (publish, result) = operation(&mut entry);
+        let (mut publish, result) = operation(&mut entry);
+        publish |= self.follow(&mut entry);
         if entry != before {
             self.unsaved.insert(entry.name.clone());
         }
@@ -329,7 +320,11 @@ impl Book {
         }
     }
 
-    fn id(&self, name: &str) -> Result<u64, UnknownAlarm> {
+    pub(super) fn all_ids(&self) -> Vec<u64> {
+        self.entries.keys().copied().collect()
+    }
+
+    pub(super) fn id(&self, name: &str) -> Result<u64, UnknownAlarm> {
         self.ids.get(name).copied().ok_or_else(|| UnknownAlarm(name.to_owned()))
     }
 

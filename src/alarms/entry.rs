@@ -59,6 +59,15 @@ pub struct AlarmRecord {
     /// Finding that waits for the book to thaw.
     #[serde(default)]
     pub held: Option<Finding>,
+    /// Worst severity that people were told of since it was last none.
+    #[serde(default)]
+    pub told: Severity,
+    /// Incident that is being opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<String>,
+    /// Incident that may be open although opening it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +80,11 @@ pub(super) struct Entry {
     pub(super) report_url: String,
     pub(super) last: Option<Finding>,
     pub(super) held: Option<Finding>,
+    pub(super) told: Severity,
+    pub(super) opening: Option<String>,
+    pub(super) doubtful: Option<String>,
+    /// Escalation has failed, and nobody was told of that yet.
+    pub(super) not_escalated: bool,
 }
 
 impl Entry {
@@ -84,6 +98,10 @@ impl Entry {
             report_url: String::new(),
             last: None,
             held: None,
+            told: Severity::None,
+            opening: None,
+            doubtful: None,
+            not_escalated: false,
         }
     }
 
@@ -143,6 +161,9 @@ impl Entry {
             report_url: self.report_url.clone(),
             last: self.last.clone(),
             held: self.held.clone(),
+            told: self.told,
+            opening: self.opening.clone(),
+            doubtful: self.doubtful.clone(),
         }
     }
 
@@ -156,6 +177,10 @@ impl Entry {
             report_url: record.report_url,
             last: record.last,
             held: record.held,
+            told: record.told,
+            opening: record.opening,
+            doubtful: record.doubtful,
+            not_escalated: false,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! * `latch`: alarms of what happened once
 //! * [`levels`]: from a number to a severity
 //! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
+//! * [`tell`]: what people and the escalation service are told of it
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
 
 pub mod alarm;
@@ -23,6 +24,7 @@ pub mod levels;
 mod operators;
 pub mod severity;
 pub mod snapshot;
+pub mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -34,3 +36,4 @@ pub use levels::{Direction, Levels, LevelsError};
 pub use operators::Refused;
 pub use severity::{NoSeverity, Severity};
 pub use snapshot::AlarmSnapshot;
+pub use tell::{Incident, IncidentAnswer, IncidentCall, Notice, Told};

@@ -11,6 +11,7 @@ use salobj::Tai;
 use super::alarm::{Alarm, Refusal};
 use super::book::Book;
 use super::severity::Severity;
+use super::snapshot::AlarmSnapshot;
 
 /// How many names a text lists before it only counts.
 const NAMES_LISTED: usize = 20;
@@ -128,6 +129,14 @@ impl Book {
         let ids = self.matching(pattern)?;
         let touched = ids.into_iter().map(|id| self.entry(id));
         Ok(touched.map(|e| (e.name.to_string(), e.alarm.state().severity != Severity::None)).collect())
+    }
+
+    /// The alarms that a command with this pattern would mean, as they are published.
+    ///
+    /// # Errors
+    /// If the pattern is neither a name nor a regular expression.
+    pub fn find(&self, pattern: &str) -> Result<Vec<AlarmSnapshot>, Refused> {
+        Ok(self.matching(pattern)?.into_iter().map(|id| self.entry(id).snapshot()).collect())
     }
 
     fn meant(&self, pattern: &str) -> Result<Vec<u64>, Refused> {

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::recorder::CoreTap;
 use super::reporter::ReportJob;
+use crate::alarms::{AlarmSnapshot, IncidentAnswer};
 use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
 use crate::intake::{Intake, Positions, SeriesNeed};
 use crate::journal::{Journal, Record};
@@ -85,6 +86,29 @@ pub enum Request {
         /// Told when it is durable.
         reply: oneshot::Sender<()>,
     },
+    /// The alarms that a command with this pattern would mean.
+    Alarms {
+        /// Exact name or whole-name regular expression.
+        pattern: String,
+        /// Gets them, or why there is no such pattern.
+        reply: oneshot::Sender<Result<Vec<AlarmSnapshot>, String>>,
+    },
+    /// The escalation service has answered, or nobody has.
+    IncidentAnswer {
+        /// Id of the incident.
+        id: String,
+        /// What became of the call.
+        answer: IncidentAnswer,
+    },
+    /// A receiver could not be told.
+    NotTold {
+        /// Its name.
+        receiver: String,
+        /// The alarm.
+        about: String,
+        /// Why.
+        reason: String,
+    },
     /// The reporter has written a report, or could not.
     ReportWritten {
         /// The run.
@@ -124,6 +148,8 @@ pub struct CoreLoop {
     pub reporter: mpsc::Sender<ReportJob>,
     /// Where result events go besides the bus.
     pub results: Option<Arc<dyn super::results::ResultSink>>,
+    /// Who tells receivers and the escalation service, if anybody does.
+    pub teller: Option<super::notifier::Teller>,
     /// The clock.
     pub clock: Clock,
     /// Counters.
@@ -186,6 +212,7 @@ impl CoreLoop {
             if now.0 >= checkpoint_at.0 {
                 checkpoint_at = now + CHECKPOINT_EVERY;
                 self.core.step(Input::Checkpoint, now, &mut out);
+                self.feed(Input::CallAgain, now, &mut out);
             }
             if now.0 >= statistics_at.0 {
                 self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
@@ -249,6 +276,15 @@ impl CoreLoop {
                 out.push(Output::Record(record));
                 self.carry_out(out, waiting).await?;
                 answer(reply, ());
+            }
+            Request::Alarms { pattern, reply } => {
+                answer(reply, self.core.alarms().find(&pattern).map_err(|e| e.to_string()));
+            }
+            Request::IncidentAnswer { id, answer } => {
+                self.feed(Input::IncidentAnswer { id, answer }, now, out);
+            }
+            Request::NotTold { receiver, about, reason } => {
+                self.feed(Input::NotTold { receiver, about, reason }, now, out);
             }
             Request::ReportWritten { run_id, url } => {
                 self.feed(Input::ReportWritten { run_id, url }, now, out)
@@ -361,6 +397,17 @@ impl CoreLoop {
             }
             Output::Abort { id, stop } => self.order(Order::Abort { id, stop }).await?,
             Output::WriteReport { run_id } => self.write_report(&run_id),
+            Output::Notify(notice) => {
+                if let Some(teller) = &self.teller {
+                    teller.notify(notice);
+                }
+            }
+            Output::Incident(call) => {
+                let id = call.id.clone();
+                if !self.teller.as_ref().is_some_and(|teller| teller.call(call)) {
+                    self.core.incident_not_taken(&id);
+                }
+            }
             Output::Resubscribe => {
                 let rules = self.core.rules().active();
                 self.intake.keep(SeriesNeed::of_rules(rules.iter().map(Arc::as_ref)));

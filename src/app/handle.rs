@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core_loop::{Reply, Request};
+use crate::alarms::{AlarmSnapshot, IncidentAnswer};
 use crate::core::{Answer, Command, Settings};
 use crate::journal::Record;
 use crate::rules::Rule;
@@ -73,6 +74,28 @@ impl CoreHandle {
         let (reply, done) = oneshot::channel();
         self.send(Request::Note { record, reply }).await?;
         done.await.map_err(|_| GONE.to_owned())
+    }
+
+    /// The alarms that a command with this pattern would mean, as they are now.
+    ///
+    /// # Errors
+    /// The pattern is neither a name nor a regular expression, or the process is ending.
+    pub async fn alarms(&self, pattern: &str) -> Result<Vec<AlarmSnapshot>, String> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Alarms { pattern: pattern.to_owned(), reply }).await?;
+        answer.await.unwrap_or_else(|_| Err(GONE.to_owned()))
+    }
+
+    /// What became of a call to the escalation service.
+    pub async fn incident_answer(&self, id: String, answer: IncidentAnswer) {
+        // If the core is gone, the journal has the incident.
+        drop(self.send(Request::IncidentAnswer { id, answer }).await);
+    }
+
+    /// A receiver could not be told of an alarm.
+    pub async fn not_told(&self, receiver: String, about: String, reason: String) {
+        // If the core is gone, nobody needs to know.
+        drop(self.send(Request::NotTold { receiver, about, reason }).await);
     }
 
     /// A report was written, or could not be.

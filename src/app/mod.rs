@@ -10,12 +10,14 @@
 //! | driver | carries out steps |
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
 //! | reporter | writes reports |
+//! | notifier | tells receivers and the escalation service |
 //! | core loop | owns rules, alarms and runs |
 //! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
 
 pub mod core_loop;
 pub mod efd_outbox;
 pub mod handle;
+pub mod notifier;
 pub mod parts;
 pub mod recorder;
 pub mod reporter;
@@ -166,6 +168,10 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
     parts.add("reporter", reporter.run());
 
+    let catcher = sal_idl::names::name_index(&component.name, Some(options.csc.index));
+    let (teller, notifier) = notifier::notifier(Arc::clone(&site), core_handle.clone(), catcher);
+    parts.add("notifier", notifier.run());
+
     let began = clock.now();
     let (core, first) = recover(&recovered.entries, schemas.as_ref(), began);
     let mut recorder = None;
@@ -194,6 +200,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         driver,
         reporter: reporter_in,
         results: Some(results),
+        teller: Some(teller),
         clock,
         meter,
         requests,

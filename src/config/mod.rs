@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::efd::EfdConfig;
+use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
 pub use check::{ConfigProblems, load};
 pub use schema::schema_yaml;
@@ -34,12 +35,29 @@ pub struct CatcherConfig {
     /// The EFD: history for rules, and where results are written. Without it, rules that need history get none.
     #[serde(default)]
     pub efd: Option<EfdConfig>,
+    /// Base of SquadCast's address, e.g. `https://api.squadcast.com`; its key is in the environment variable ESCALATION_KEY.
+    /// Empty: nobody is called.
+    #[serde(default)]
+    pub escalation_url: String,
+    /// Opening an incident fails after so many seconds.
+    #[serde(default = "default_escalation_timeout")]
+    pub escalation_timeout: f64,
+    /// Base of the narrative log's address, for the command makeLogEntry. Empty: the command fails.
+    #[serde(default)]
+    pub narrative_server_url: String,
+    /// Who is told of which alarms, besides the bus.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverConfig>,
     /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
     #[serde(default)]
     pub report_url: String,
     /// How many steps of one backend may be under way at once; a backend that is not named has 8.
     #[serde(default)]
     pub max_concurrent_steps: BTreeMap<String, usize>,
+}
+
+fn default_escalation_timeout() -> f64 {
+    5.0
 }
 
 /// What one index has of its own.
@@ -73,6 +91,16 @@ impl CatcherConfig {
     /// The entry of an index.
     pub fn instance(&self, sal_index: i32) -> Option<&Instance> {
         self.instances.iter().find(|i| i.sal_index == sal_index)
+    }
+
+    /// What there is on telling people.
+    pub fn notify(&self) -> NotifyConfig<'_> {
+        NotifyConfig {
+            escalation_url: &self.escalation_url,
+            escalation_timeout: self.escalation_timeout,
+            narrative_server_url: &self.narrative_server_url,
+            receivers: &self.receivers,
+        }
     }
 
     /// True if rules may send that command.

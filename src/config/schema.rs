@@ -16,11 +16,14 @@ mod tests {
     #[test]
     fn the_checked_in_schema_is_that_of_the_types() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/Catcher.yaml");
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, super::schema_yaml()).expect("config_schema/Catcher.yaml can be written");
+        }
         let on_disk = std::fs::read_to_string(path).expect("config_schema/Catcher.yaml exists");
         assert_eq!(
             on_disk,
             super::schema_yaml(),
-            "run `cargo run -- schema config > config_schema/Catcher.yaml`"
+            "run this test with UPDATE_SCHEMA=1, or `cargo run -- schema config > config_schema/Catcher.yaml`"
         );
     }
 }

@@ -136,6 +136,7 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         self.settings = settings;
+        self.book.set_incident_owner(self.settings.incident_owner.clone());
         for gone in self.rules.configure(rules) {
             self.drop_rule(&gone, out);
         }
@@ -145,6 +146,7 @@ impl Core {
             self.reconcile(now, out);
         }
         self.sync_quarantine();
+        self.book.call_again();
     }
 
     /// After a restart: what the journal kept for rules that are gone or changed is let go.

@@ -320,6 +320,7 @@ impl Core {
         for snapshot in self.book.take_changed() {
             out.push(Output::Publish(Event::Alarm(snapshot)));
         }
+        self.tell(out);
         for name in std::mem::take(&mut self.changed_rules) {
             self.publish_rule(&name, out);
         }

@@ -15,6 +15,8 @@ pub const MAX_TEXT_BYTES: usize = 60_000;
 pub enum Event {
     /// `alarm`.
     Alarm(AlarmSnapshot),
+    /// `notification`.
+    Notification(Notification),
     /// `rule`.
     Rule(RuleEvent),
     /// `task`.
@@ -25,6 +27,19 @@ pub enum Event {
     Explanation(Box<Explanation>),
     /// `summary`.
     Summary(Summary),
+}
+
+/// A message to the operators, which has no state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notification {
+    /// The alarm that speaks.
+    pub alarm_name: String,
+    /// Importance, a Python logging level.
+    pub level: i64,
+    /// One line.
+    pub summary: String,
+    /// More text.
+    pub details: String,
 }
 
 /// State of one rule.
@@ -132,6 +147,7 @@ impl Event {
     pub fn topic(&self) -> &'static str {
         match self {
             Self::Alarm(_) => "alarm",
+            Self::Notification(_) => "notification",
             Self::Rule(_) => "rule",
             Self::Task(_) => "task",
             Self::Result(_) => "result",
@@ -144,6 +160,12 @@ impl Event {
     pub fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::Alarm(e) => e.fields(),
+            Self::Notification(e) => vec![
+                ("alarmName", text(&e.alarm_name)),
+                ("level", Value::Int(e.level)),
+                ("summary", text(&e.summary)),
+                ("details", text(&e.details)),
+            ],
             Self::Rule(e) => vec![
                 ("ruleName", text(&e.rule_name)),
                 ("state", Value::Int(e.state as i64)),

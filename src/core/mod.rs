@@ -29,6 +29,7 @@ mod recover;
 pub mod rule_table;
 pub mod selftest;
 mod show;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use salobj::Tai;
 
-use crate::alarms::Book;
+use crate::alarms::{Book, IncidentAnswer, IncidentCall, Notice};
 use crate::journal::Record;
 use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
@@ -45,7 +46,7 @@ use crate::tasks::run::RunAction;
 use crate::tasks::runs::Runs;
 
 pub use command::{Answer, Command, Sender};
-pub use event::{Event, ResultEvent, RuleEvent, Summary, TaskEvent};
+pub use event::{Event, Notification, ResultEvent, RuleEvent, Summary, TaskEvent};
 pub use recover::{Compile, Recovery};
 pub use rule_table::{Entry, Memory, Origin, RuleState, RuleTable};
 
@@ -91,6 +92,24 @@ pub enum Input<'a> {
     Resume,
     /// Write down the state of the rules that changed since the last time (at least every 5 s).
     Checkpoint,
+    /// The escalation service has answered a call.
+    IncidentAnswer {
+        /// Id of the incident.
+        id: String,
+        /// What became of the call.
+        answer: IncidentAnswer,
+    },
+    /// A receiver could not be told.
+    NotTold {
+        /// Its name.
+        receiver: String,
+        /// The alarm.
+        about: String,
+        /// Why.
+        reason: String,
+    },
+    /// Calls to the escalation service that nobody has taken up are made again (every 5 s).
+    CallAgain,
 }
 
 /// What the core wants done.
@@ -123,6 +142,10 @@ pub enum Output {
         /// The run.
         run_id: String,
     },
+    /// Tell the receivers that want it.
+    Notify(Notice),
+    /// Make a call to the escalation service; its answer is [`Input::IncidentAnswer`].
+    Incident(IncidentCall),
     /// The rules read other topics now: see [`Core::subscriptions`].
     Resubscribe,
     /// Something the operators' log should have: a readable sentence.
@@ -136,6 +159,8 @@ pub struct Settings {
     pub alarm: AlarmConfig,
     /// Base of the addresses of reports, without a slash at the end.
     pub report_base: String,
+    /// Who opens incidents, e.g. `Catcher:1`; `None` if there is no escalation service.
+    pub incident_owner: Option<String>,
 }
 
 /// See the module's documentation.
@@ -230,6 +255,9 @@ impl Core {
             Input::Disable => self.disable(),
             Input::Resume => self.resume(now, out),
             Input::Checkpoint => self.checkpoint(out),
+            Input::IncidentAnswer { id, answer } => self.book.incident_answer(&id, answer),
+            Input::NotTold { receiver, about, reason } => self.not_told(&receiver, &about, &reason, out),
+            Input::CallAgain => self.book.call_again(),
         }
         self.settle(now, out);
     }

@@ -54,6 +54,14 @@ impl Core {
             }
         }
         self.book.import(alarms);
+        let mut incidents = Vec::new();
+        for (id, value) in with_prefix(recovery.entries, "incident/") {
+            match serde_json::from_value(value.clone()) {
+                Ok(incident) => incidents.push((id.to_owned(), incident)),
+                Err(e) => problems.push(format!("journal entry incident/{id}: {e}")),
+            }
+        }
+        self.book.import_incidents(incidents);
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use salobj::csc::CommandRule;
+use salobj::csc::{CommandRule, CscContext};
 use salobj::{AckCode, CommandError, CommandRequest, CommandResult};
 
 use super::CatcherCsc;
@@ -23,9 +23,10 @@ pub(super) fn rule(command: &str) -> CommandRule {
 }
 
 impl CatcherCsc {
-    pub(super) async fn command(&self, request: CommandRequest) -> CommandResult {
+    pub(super) async fn command(&self, ctx: &CscContext, request: CommandRequest) -> CommandResult {
         let answer = match request.name.as_str() {
             "addRule" => self.add_rule(&request).await,
+            "makeLogEntry" => self.make_log_entry(ctx, &request).await,
             name => match plain(name, &request) {
                 Some(command) => self.core.command(command).await,
                 None => Err(format!("this version of the Catcher does not have the command {name}")),

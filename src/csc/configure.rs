@@ -12,6 +12,8 @@ use super::CatcherCsc;
 use crate::alarms::AlarmConfig;
 use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
+use crate::outputs::efd::Efd;
+use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource, SourceFile};
 use crate::tasks::driver::Order;
 
@@ -32,17 +34,31 @@ impl CatcherCsc {
         let compiled = tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()));
         let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
         rules.retain(|rule| !disabled.contains(&rule.name));
-        let efd = match &config.efd {
-            Some(efd) => Some(efd.client(|name| (self.secrets)(name)).map_err(|problems| {
-                problems.iter().map(|p| format!("at efd: {p}")).collect::<Vec<_>>().join("\n")
-            })?),
-            None => None,
-        };
-        let settings = settings(&config, &self.report_base);
+        let (efd, notify) = self.clients(&config)?;
+        let incidents =
+            notify.escalation.is_some().then(|| sal_idl::names::name_index("Catcher", Some(index)));
+        let settings = Settings { incident_owner: incidents, ..settings(&config, &self.report_base) };
         let limits = config.max_concurrent_steps.clone();
         self.driver.order(Order::Limits(limits)).await.map_err(|gone| gone.to_string())?;
-        self.site.set(config, efd);
+        self.site.set(config, efd, notify);
         self.core.configure(rules, settings).await
+    }
+}
+
+impl CatcherCsc {
+    /// Clients of the servers that the site names; what is wrong with any of them is told together.
+    fn clients(&self, config: &CatcherConfig) -> Result<(Option<Arc<dyn Efd>>, Notify), String> {
+        let secrets = |name: &str| (self.secrets)(name);
+        let efd = config.efd.as_ref().map(|efd| efd.client(secrets)).transpose();
+        let notify = Notify::new(&config.notify(), &secrets);
+        match (efd, notify) {
+            (Ok(efd), Ok(notify)) => Ok((efd, notify)),
+            (efd, notify) => {
+                let efd = efd.err().into_iter().flatten().map(|p| format!("at efd: {p}"));
+                let notify = notify.err().into_iter().flatten().map(|p| format!("at {p}"));
+                Err(efd.chain(notify).collect::<Vec<_>>().join("\n"))
+            }
+        }
     }
 }
 
@@ -56,6 +72,7 @@ fn settings(config: &CatcherConfig, own_base: &str) -> Settings {
             ..AlarmConfig::default()
         },
         report_base: base.trim_end_matches('/').to_owned(),
+        incident_owner: None,
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod commands;
 mod configure;
+mod log_entry;
 mod publish;
 pub mod site;
 
@@ -135,7 +136,7 @@ impl Csc for CatcherCsc {
         self.core.note(Record::put("csc", value)).await.map_err(CommandError::Other)
     }
 
-    async fn do_command(&self, _ctx: &CscContext, request: CommandRequest) -> CommandResult {
-        self.command(request).await
+    async fn do_command(&self, ctx: &CscContext, request: CommandRequest) -> CommandResult {
+        self.command(ctx, request).await
     }
 }

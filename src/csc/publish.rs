@@ -19,6 +19,7 @@ pub struct Publisher {
 struct Writers {
     ctx: CscContext,
     alarm: EventWriter,
+    notification: EventWriter,
     rule: EventWriter,
     task: EventWriter,
     result: EventWriter,
@@ -36,6 +37,7 @@ impl Publisher {
         let writers = Writers {
             ctx: ctx.clone(),
             alarm: ctx.event("alarm")?,
+            notification: ctx.event("notification")?,
             rule: ctx.event("rule")?,
             task: ctx.event("task")?,
             result: ctx.event("result")?,
@@ -54,6 +56,7 @@ impl Publish for Publisher {
         let Some(writers) = self.writers.get() else { return };
         let writer = match event {
             Event::Alarm(_) => &writers.alarm,
+            Event::Notification(_) => &writers.notification,
             Event::Rule(_) => &writers.rule,
             Event::Task(_) => &writers.task,
             Event::Result(_) => &writers.result,

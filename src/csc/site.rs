@@ -7,17 +7,20 @@ use async_trait::async_trait;
 
 use crate::config::CatcherConfig;
 use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table};
+use crate::outputs::notify::Notify;
 
 /// The applied configuration; empty before the first `start`. Readers take a snapshot.
 #[derive(Debug, Default)]
 pub struct Site {
     config: ArcSwapOption<CatcherConfig>,
     efd: ArcSwapOption<Arc<dyn Efd>>,
+    notify: ArcSwapOption<Notify>,
 }
 
 impl Site {
-    /// Replaces configuration and EFD.
-    pub fn set(&self, config: CatcherConfig, efd: Option<Arc<dyn Efd>>) {
+    /// Replaces configuration, EFD, and who is told.
+    pub fn set(&self, config: CatcherConfig, efd: Option<Arc<dyn Efd>>, notify: Notify) {
+        self.notify.store(Some(Arc::new(notify)));
         self.config.store(Some(Arc::new(config)));
         self.efd.store(efd.map(Arc::new));
     }
@@ -25,6 +28,11 @@ impl Site {
     /// The configuration.
     pub fn config(&self) -> Option<Arc<CatcherConfig>> {
         self.config.load_full()
+    }
+
+    /// Who is told, and by which services.
+    pub fn notify(&self) -> Option<Arc<Notify>> {
+        self.notify.load_full()
     }
 
     /// The EFD, if one is configured.

@@ -1,4 +1,5 @@
-//! 5. Tell: the EFD, the folder of reports.
+//! 5. Tell: the EFD, the folder of reports, people.
 
 pub mod efd;
+pub mod notify;
 pub mod report_folder;

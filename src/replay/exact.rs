@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::archive::ItemRef;
 use super::bound::Bound;
 use super::transition::{Collector, Transition};
+use crate::alarms::IncidentAnswer;
 use crate::core::{Command, Core, Input, Output, Recovery, Settings};
 use crate::rules::{Rule, SchemaSource, SourceFile, compile};
 use crate::tasks::call::{StepReport, StepReportKind};
@@ -56,6 +57,13 @@ pub enum Control {
         /// Its address, or why there is none.
         url: Result<String, String>,
     },
+    /// The escalation service has answered.
+    IncidentAnswer {
+        /// Id of the incident.
+        id: String,
+        /// What became of the call.
+        answer: IncidentAnswer,
+    },
 }
 
 impl Control {
@@ -64,6 +72,11 @@ impl Control {
         let definitions = |rules: &[Arc<Rule>]| rules.iter().map(|r| r.definition.clone()).collect();
         Some(match input {
             Input::Sample(_) | Input::History(_) | Input::Tick | Input::Checkpoint => return None,
+            // They change no alarm.
+            Input::NotTold { .. } | Input::CallAgain => return None,
+            Input::IncidentAnswer { id, answer } => {
+                Control::IncidentAnswer { id: id.clone(), answer: answer.clone() }
+            }
             Input::Command { command, .. } => {
                 let rules = match command {
                     Command::AddRule { rules, .. } => definitions(rules),
@@ -202,6 +215,7 @@ impl<'a> Exact<'a> {
             }
             Control::Report { report } => self.step(Input::Report(report), at),
             Control::ReportWritten { run_id, url } => self.step(Input::ReportWritten { run_id, url }, at),
+            Control::IncidentAnswer { id, answer } => self.step(Input::IncidentAnswer { id, answer }, at),
         }
         Ok(())
     }

@@ -319,7 +319,12 @@ impl<'a> Replay<'a> {
                     self.step(Input::ReportWritten { run_id, url });
                 }
                 Output::Warn(text) => self.warn(format!("{}: {text}", self.now.utc_iso())),
-                Output::Publish(_) | Output::Record(_) | Output::Answer { .. } | Output::Resubscribe => {}
+                Output::Publish(_)
+                | Output::Record(_)
+                | Output::Answer { .. }
+                | Output::Notify(_)
+                | Output::Incident(_)
+                | Output::Resubscribe => {}
             }
         }
         if self.out.is_empty() {

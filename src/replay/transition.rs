@@ -154,7 +154,11 @@ impl Collector {
             Output::Publish(Event::Alarm(alarm)) => self.alarm(alarm, core, now, out),
             Output::Publish(Event::Task(task)) => self.task(task, core, now, out),
             Output::Publish(Event::Rule(rule)) => self.rule(rule, now, out),
-            Output::Publish(Event::Result(_) | Event::Explanation(_) | Event::Summary(_))
+            Output::Publish(
+                Event::Result(_) | Event::Explanation(_) | Event::Summary(_) | Event::Notification(_),
+            )
+            | Output::Notify(_)
+            | Output::Incident(_)
             | Output::Record(_)
             | Output::Answer { .. }
             | Output::Dispatch(_)

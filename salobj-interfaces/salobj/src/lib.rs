@@ -62,7 +62,7 @@ mod sal_info;
 
 pub use controller::{CommandError, CommandHandler, CommandRequest, CommandResult, Controller};
 pub use csc::state::{SummaryState, Transition};
-pub use domain::Domain;
+pub use domain::{Domain, user_at_host};
 pub use env::Env;
 pub use error::SalError;
 pub use remote::{Remote, RemoteOptions};

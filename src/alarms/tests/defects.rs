@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{all_delays, at};
-use crate::alarms::{Alarm, AlarmConfig, Book, Finding, Refusal, Severity, Timer};
+use crate::alarms::{Alarm, AlarmConfig, Book, Finding, IncidentAnswer, Refusal, Severity, Timer};
 
 /// 1: enabling forgot the alarm but not what the rule had said last, so that a lasting condition was never shown again.
 #[test]
@@ -110,11 +110,16 @@ fn a_reset_leaves_no_incident_open() {
 
     let mut book = Book::new();
     book.ensure("A", "A", "r", &all_delays());
+    book.set_incident_owner(Some("Catcher:1".into()));
     book.set_severity("A", Finding::new(Severity::Critical, "hot"), at(0.0)).unwrap();
-    book.set_escalated_id("A", "incident-1").unwrap();
+    book.tick(at(11.0));
+    let opening = book.take_incident_calls().remove(0);
+    book.incident_answer(&opening.id, IncidentAnswer::Opened);
+    assert_eq!(book.get("A").unwrap().escalated_id, opening.id);
     let removed = book.remove("A").unwrap();
-    assert_eq!(removed.close_incident.as_deref(), Some("incident-1"));
     assert!(removed.snapshot.nominal() && removed.snapshot.escalated_id.is_empty());
+    let closing = book.take_incident_calls().remove(0);
+    assert!(closing.incident.closing && closing.id == opening.id);
 }
 
 /// As with the Watcher: what could not be opened is not closed, and no longer shown once nobody needs to be called.

@@ -7,6 +7,7 @@ mod latch;
 mod levels;
 mod operators;
 mod properties;
+mod tell;
 
 use std::io::Read;
 use std::path::Path;

@@ -107,7 +107,7 @@ fn shown(state: &AlarmState) -> AlarmState {
 }
 
 /// So many cases; failures that were found are kept beside this file.
-fn config_of(cases: u32) -> ProptestConfig {
+pub(super) fn config_of(cases: u32) -> ProptestConfig {
     let kept = FileFailurePersistence::WithSource("proptest-regressions");
     ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
 }

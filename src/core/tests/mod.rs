@@ -4,6 +4,7 @@ mod commands;
 mod crash;
 mod explain;
 mod flow;
+mod tell;
 mod watcher;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ struct World {
     /// Every step that was ever sent out for the first time.
     sent: Vec<StepId>,
     reports_wanted: Vec<String>,
+    notices: Vec<crate::alarms::Notice>,
+    calls: Vec<crate::alarms::IncidentCall>,
+    settings: Settings,
     offset: i64,
     wind: f64,
 }
@@ -75,6 +79,9 @@ impl World {
             going: Vec::new(),
             sent: Vec::new(),
             reports_wanted: Vec::new(),
+            notices: Vec::new(),
+            calls: Vec::new(),
+            settings: Settings::default(),
             offset: 0,
             wind: f64::NAN,
         };
@@ -90,7 +97,8 @@ impl World {
 
     fn configure(&mut self) {
         let rules = self.configured.clone();
-        self.step(Input::Configure { rules, settings: Settings::default() });
+        let settings = self.settings.clone();
+        self.step(Input::Configure { rules, settings });
     }
 
     fn step(&mut self, input: Input<'_>) {
@@ -131,6 +139,8 @@ impl World {
                 Output::Publish(event) => self.events.push(event),
                 Output::Answer { answer, .. } => self.answer = Some(answer),
                 Output::WriteReport { run_id } => self.reports_wanted.push(run_id),
+                Output::Notify(notice) => self.notices.push(notice),
+                Output::Incident(call) => self.calls.push(call),
                 Output::Record(_) | Output::Resubscribe | Output::Warn(_) => {}
             }
         }
@@ -199,6 +209,7 @@ impl World {
     fn restart(&mut self) {
         self.core = Core::new(self.now);
         self.going.clear();
+        self.calls.clear();
         let compiled = |name: &str, text: &str| {
             let all = rules(text);
             all.into_iter().find(|r| r.name == name).ok_or_else(|| format!("no {name}"))

@@ -47,7 +47,7 @@ impl Gate {
 }
 
 /// The messages of an error and of all that caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(in crate::outputs) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -33,6 +33,7 @@ use std::fmt::Debug;
 
 pub use config::{EfdConfig, EfdKind};
 pub use error::{EfdError, ErrorClass};
+pub(in crate::outputs) use gate::chain as error_chain;
 pub use influx1::Influx1;
 pub use influx2::Influx2;
 pub use outbox::{Outbox, OutboxState};

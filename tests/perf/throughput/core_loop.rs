@@ -83,6 +83,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
         driver,
         reporter,
         results: None,
+        teller: None,
         clock,
         meter: meter.clone(),
         requests,

@@ -1,0 +1,170 @@
+//! The part that tells people: takes notices and calls of the core from bounded queues, hands them to the receivers'
+//! lanes and to the escalation service that the site has configured by now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use super::handle::CoreHandle;
+use crate::alarms::{IncidentAnswer, IncidentCall, Notice};
+use crate::csc::Site;
+use crate::outputs::notify::{Lane, LaneOptions, NotTold, Notify, Receiver};
+
+/// Notices, calls to open and calls to close that may wait, each.
+const QUEUE: usize = 1000;
+
+/// Calls of each kind that are under way at a time.
+const CALLS: usize = 64;
+
+/// Reports of failures that may wait for the core.
+const FAILURES: usize = 64;
+
+/// The core's end. Never waits.
+#[derive(Debug)]
+pub struct Teller {
+    notices: mpsc::Sender<Notice>,
+    opens: mpsc::Sender<IncidentCall>,
+    closes: mpsc::Sender<IncidentCall>,
+    lost: AtomicU64,
+}
+
+/// The part.
+pub struct Notifier {
+    notices: mpsc::Receiver<Notice>,
+    opens: mpsc::Receiver<IncidentCall>,
+    closes: mpsc::Receiver<IncidentCall>,
+    site: Arc<Site>,
+    core: CoreHandle,
+    catcher: String,
+    options: LaneOptions,
+}
+
+/// Both ends. `catcher` is who speaks, e.g. `Catcher:1`.
+pub fn notifier(site: Arc<Site>, core: CoreHandle, catcher: String) -> (Teller, Notifier) {
+    let (notices_in, notices) = mpsc::channel(QUEUE);
+    let (opens_in, opens) = mpsc::channel(QUEUE);
+    let (closes_in, closes) = mpsc::channel(QUEUE);
+    let teller = Teller { notices: notices_in, opens: opens_in, closes: closes_in, lost: AtomicU64::new(0) };
+    let options = LaneOptions::default();
+    (teller, Notifier { notices, opens, closes, site, core, catcher, options })
+}
+
+impl Teller {
+    /// A notice for the receivers. Counted and logged if the queue is full.
+    pub fn notify(&self, notice: Notice) {
+        if let Err(error) = self.notices.try_send(notice) {
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!("a notice is lost ({error}), {lost} in all: receivers are told on the bus only");
+        }
+    }
+
+    /// A call to the escalation service. False if there is no room now: the core makes it again.
+    pub fn call(&self, call: IncidentCall) -> bool {
+        let queue = if call.incident.closing { &self.closes } else { &self.opens };
+        queue.try_send(call).is_ok()
+    }
+
+    /// Notices that found no room.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+type Call = BoxFuture<'static, (String, IncidentAnswer)>;
+
+/// The lanes of the receivers that are configured now; those of before run until they are empty.
+struct Lanes {
+    notify: Option<Arc<Notify>>,
+    entrances: Vec<(Arc<Receiver>, mpsc::Sender<Notice>)>,
+    running: FuturesUnordered<BoxFuture<'static, ()>>,
+    failures: mpsc::Sender<NotTold>,
+    catcher: String,
+    options: LaneOptions,
+}
+
+impl Lanes {
+    /// Takes the receivers that are configured now.
+    fn use_of(&mut self, notify: Option<Arc<Notify>>) {
+        let same = match (&self.notify, &notify) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if same {
+            return;
+        }
+        self.entrances.clear();
+        for receiver in notify.iter().flat_map(|n| &n.receivers) {
+            let (entrance, lane) = Lane::new(Arc::clone(receiver), &self.catcher, self.options);
+            self.entrances.push((Arc::clone(receiver), entrance));
+            self.running.push(Box::pin(lane.run(self.failures.clone())));
+        }
+        self.notify = notify;
+    }
+
+    /// Gives a notice to those who want it. Whom there is no room for.
+    fn route(&self, notice: &Notice) -> Vec<String> {
+        let wanting = self.entrances.iter().filter(|(receiver, _)| receiver.wants(notice));
+        let full = wanting.filter(|(_, entrance)| entrance.try_send(notice.clone()).is_err());
+        full.map(|(receiver, _)| receiver.name.clone()).collect()
+    }
+}
+
+impl Notifier {
+    /// Tells what comes, until the core is gone.
+    ///
+    /// # Errors
+    /// Never by itself: what cannot be delivered is told to the core.
+    pub async fn run(mut self) -> Result<(), String> {
+        let (failures_in, mut failures) = mpsc::channel(FAILURES);
+        let mut lanes = Lanes {
+            notify: None,
+            entrances: Vec::new(),
+            running: FuturesUnordered::new(),
+            failures: failures_in,
+            catcher: self.catcher.clone(),
+            options: self.options,
+        };
+        let mut opening: FuturesUnordered<Call> = FuturesUnordered::new();
+        let mut closing: FuturesUnordered<Call> = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                notice = self.notices.recv() => {
+                    let Some(notice) = notice else { return Ok(()) };
+                    lanes.use_of(self.site.notify());
+                    for receiver in lanes.route(&notice) {
+                        let reason = "too many notices wait for it".to_owned();
+                        self.core.not_told(receiver, notice.alarm.clone(), reason).await;
+                    }
+                }
+                Some(call) = self.opens.recv(), if opening.len() < CALLS => opening.push(self.call(call)),
+                Some(call) = self.closes.recv(), if closing.len() < CALLS => closing.push(self.call(call)),
+                Some((id, answer)) = opening.next() => self.core.incident_answer(id, answer).await,
+                Some((id, answer)) = closing.next() => self.core.incident_answer(id, answer).await,
+                Some(()) = lanes.running.next() => {}
+                Some(failed) = failures.recv() => {
+                    let about = failed.notices.first().map(|n| n.alarm.clone()).unwrap_or_default();
+                    let reason = match failed.notices.len() {
+                        0 | 1 => failed.reason,
+                        all => format!("{} (and {} more notices)", failed.reason, all - 1),
+                    };
+                    self.core.not_told(failed.receiver, about, reason).await;
+                }
+            }
+        }
+    }
+
+    fn call(&self, call: IncidentCall) -> Call {
+        let notify = self.site.notify();
+        Box::pin(async move {
+            let answer = match notify.as_ref().and_then(|n| n.escalation.as_ref()) {
+                Some(service) => service.call(&call).await,
+                None => IncidentAnswer::NotTaken,
+            };
+            (call.id, answer)
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! What of the alarms goes beyond the bus; see [`crate::alarms::Notice`].
+
+use super::{Core, Event, Notification, Output};
+use crate::alarms::{IncidentAnswer, Notice};
+use crate::journal::Record;
+
+impl Core {
+    /// After every input: records of incidents, then notices and calls.
+    pub(super) fn tell(&mut self, out: &mut Vec<Output>) {
+        for (id, incident) in self.book.take_unsaved_incidents() {
+            let value = incident.map(|i| serde_json::to_value(i).expect("an incident is plain data"));
+            out.push(Output::Record(Record { key: format!("incident/{id}"), value }));
+        }
+        for notice in self.book.take_notices() {
+            out.push(Output::Publish(Event::Notification(notification(&notice))));
+            out.push(Output::Notify(notice));
+        }
+        out.extend(self.book.take_incident_calls().into_iter().map(Output::Incident));
+    }
+
+    /// A receiver could not be told: that is said on the bus, and to no receiver.
+    pub(super) fn not_told(&mut self, receiver: &str, about: &str, reason: &str, out: &mut Vec<Output>) {
+        let summary = format!("{receiver} could not be told: {reason}");
+        out.push(Output::Warn(format!("{summary} (about {about})")));
+        out.push(Output::Publish(Event::Notification(Notification {
+            alarm_name: about.to_owned(),
+            level: 40,
+            summary,
+            details: String::new(),
+        })));
+    }
+
+    /// A call to the escalation service found no room: it is made again later.
+    pub fn incident_not_taken(&mut self, id: &str) {
+        self.book.incident_answer(id, IncidentAnswer::NotTaken);
+    }
+}
+
+fn notification(notice: &Notice) -> Notification {
+    let parts = [("reason", &notice.reason), ("report", &notice.report_url), ("run", &notice.task_id)];
+    let details: Vec<String> = parts
+        .iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(name, text)| format!("{name}: {text}"))
+        .collect();
+    Notification {
+        alarm_name: notice.alarm.clone(),
+        level: notice.level(),
+        summary: notice.line(),
+        details: details.join("\n"),
+    }
+}

@@ -1,0 +1,89 @@
+//! One HTTP request: sent, answered, judged. Addresses may hold secrets, so no error names them.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, RequestBuilder, Response, redirect};
+
+use super::error::{SendError, says_later};
+use crate::outputs::efd::error_chain;
+
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES: usize = 16 << 10;
+
+/// Characters of an answer that are told.
+const WORDS: usize = 400;
+
+/// Longest `Retry-After` that is heeded.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// A client that follows no redirect: what is sent is for the address configured.
+pub(super) fn client() -> Result<Client, String> {
+    Client::builder().redirect(redirect::Policy::none()).build().map_err(|e| error_chain(&e))
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+    retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// The error that this answer stands for.
+    pub(super) fn refusal(self) -> SendError {
+        let Answer { status, body, retry_after } = self;
+        SendError::Refused { status, text: words(&body), later: says_later(status), retry_after }
+    }
+
+    /// Nothing, if the status is one of success.
+    pub(super) fn success(self) -> Result<(), SendError> {
+        if (200..300).contains(&self.status) { Ok(()) } else { Err(self.refusal()) }
+    }
+}
+
+/// Sends a request and reads the answer.
+///
+/// # Errors
+/// No connection, or one that broke. A status that says no is an [`Answer`].
+pub(super) async fn send(request: RequestBuilder) -> Result<Answer, SendError> {
+    let response = request.send().await.map_err(lost)?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+    let retry_after = retry_after.map(|s| Duration::from_secs(s).min(LONGEST_WAIT));
+    let body = body(response).await?;
+    Ok(Answer { status, body, retry_after })
+}
+
+async fn body(mut response: Response) -> Result<String, SendError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_BYTES {
+            bytes.truncate(ANSWER_BYTES);
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn lost(error: reqwest::Error) -> SendError {
+    let (connect, builder) = (error.is_connect(), error.is_builder());
+    let text = error_chain(&error.without_url());
+    match (connect, builder) {
+        (true, _) => SendError::Unreachable(text),
+        (_, true) => SendError::Unsendable(text),
+        _ => SendError::Broken(text),
+    }
+}
+
+/// A short line of the other side's answer.
+pub(super) fn words(body: &str) -> String {
+    let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(WORDS) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None if line.is_empty() => "no reason given".to_owned(),
+        None => line,
+    }
+}
