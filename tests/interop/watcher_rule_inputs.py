@@ -228,9 +228,15 @@ async def thermal_fans(d):
 async def hexapod_overcurrent(d):
     topic = "MTHexapod:1.tel_electrical"
     high, low = [0.5, 4.0, 0.5, 0.5, 0.5, 0.5], [0.5, 3.99, 0.5, 0.5, 0.5, 0.5]
+
+    async def controller(state, substate):
+        await d.wait(0.05)
+        await d.send("MTHexapod:1.evt_controllerState", controllerState=state, enabledSubstate=substate)
+        await d.wait(0.05)
+
     await d.send(topic, n=20, dt=0.05, motorCurrent=high)
     await d.enable()
-    await d.send("MTHexapod:1.evt_controllerState", controllerState=2, enabledSubstate=0)
+    await controller(2, 0)
     await d.send(topic, n=12_050, dt=0.05, motorCurrent=high)
     await d.send(topic, n=60, dt=0.05, motorCurrent=low)
     for _ in range(90):
@@ -239,19 +245,17 @@ async def hexapod_overcurrent(d):
     for _ in range(50):
         await d.wait(0.05)
         if d.rng.random() < 0.2:
-            state = d.rng.choice([(2, 0), (2, 1), (0, 0), (1, 0)])
-            await d.send("MTHexapod:1.evt_controllerState", controllerState=state[0], enabledSubstate=state[1])
+            await controller(*d.rng.choice([(2, 0), (2, 1), (0, 0), (1, 0)]))
         else:
             current = [round(d.rng.uniform(3, 4.5), 2) for _ in range(6)]
             await d.send(topic, n=d.rng.randrange(1, 300), dt=0.05, motorCurrent=current)
     for _ in range(2):
-        await d.wait(0.05)
-        await d.send("MTHexapod:1.evt_controllerState", controllerState=2, enabledSubstate=0)
+        await controller(2, 0)
         await d.send(topic, n=12_001, dt=0.05, motorCurrent=high)
         for _ in range(20):
             await d.wait(0.05)
             await d.send(topic, n=d.rng.randrange(1, 4), dt=0.05, motorCurrent=d.rng.choice([high, low]))
-        await d.send("MTHexapod:1.evt_controllerState", controllerState=2, enabledSubstate=d.rng.choice([1, 2]))
+        await controller(2, d.rng.choice([1, 2]))
         await d.send(topic, n=40, dt=0.05, motorCurrent=high)
 
 
@@ -696,7 +700,7 @@ TRACES = {
         ({}, functools.partial(camera_alert, names=["alpha", "beta", "gamma"])),
     ],
     "MTCCWFollowingRotator": [
-        ({}, plain("MTMount.evt_cameraCableWrapFollowing", "enabled", lambda rng: rng.random() < 0.5))
+        ({}, plain("MTMount.evt_cameraCableWrapFollowing", "enabled", lambda rng: rng.randrange(2)))
     ],
     "MTDomeCapacitorBanks": [({}, capacitor_banks)],
     "MTDomeSubsystemEnabled": [

@@ -56,16 +56,16 @@ class Part:
 
 
 PARTS = [
-    Part("ATeStop", "a_te_stop"),
+    Part("ATeStop", "at_estop"),
     Part("Enabled", "enabled"),
     Part("GenericBoolean", "generic_boolean"),
     Part("Heartbeat", "heartbeat", gap=1.0, messages=12),
     Part("Humidity", "humidity", gap=2.5, messages=24, poll=1.0),
     Part("MTAirCompressorsPressure", "mt_air_compressors_pressure"),
     Part("MTAirCompressorsState", "mt_air_compressors_state"),
-    Part("MTCCWFollowingRotator", "mtccw_following_rotator"),
-    Part("MTDomeSubsystemEnabled", "mt_dome_subsystem_enabled"),
-    Part("MTM1M3ThermalFans", "mtm1_m3_thermal_fans"),
+    Part("MTCCWFollowingRotator", "mt_ccw_following_rotator"),
+    Part("MTDomeSubsystemEnabled", "mtdome_subsystem_enabled"),
+    Part("MTM1M3ThermalFans", "mt_m1m3_thermal_fans"),
     Part("MTOutClosedLoopControl", "mt_out_closed_loop_control"),
     Part("MTTotalForceMoment", "mt_total_force_moment", gap=2.5, messages=24, poll=1.0),
     Part("MTVibrationRotator", "mt_vibration_rotator"),

@@ -80,7 +80,7 @@ fn every_rule_class_does_what_the_watcher_did() {
     let folder = data_folder();
     let listed = differences(&folder);
     let mut classes = 0;
-    let mut wrong = String::new();
+    let (rules, mut wrong) = rulebook();
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     for file in files {
@@ -96,13 +96,11 @@ fn every_rule_class_does_what_the_watcher_did() {
         assert!(traces.iter().map(|t| t.len()).sum::<usize>() >= STEPS, "{class} is short");
         let alarms = lines.iter().filter_map(|line| line.alarm.as_deref());
         for (number, (alarm, steps)) in alarms.zip(traces).enumerate() {
-            let seen = match rule(class, alarm) {
-                Ok(rule) => Play::new(rule).run(steps),
-                Err(text) => {
-                    wrong += &format!("{class}: {text}\n");
-                    continue;
-                }
+            let Some(rule) = rules.get(alarm) else {
+                wrong += &format!("{class}: no file has a rule {alarm:?}\n");
+                continue;
             };
+            let seen = Play::new(rule.clone()).run(steps);
             let expected = listed.of(class, number + 1);
             report(class, number + 1, &seen, &expected, &mut wrong);
             println!("{class} {}: {} steps, {} listed differences", number + 1, steps.len(), expected.len());
@@ -201,35 +199,26 @@ fn lines(file: &Path) -> Vec<Line> {
         .collect()
 }
 
-/// The rule of that name in the class's file.
-fn rule(class: &str, alarm: &str) -> Result<Arc<Rule>, String> {
-    let name = format!("{}.yaml", snake(class));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config_schema/examples/watcher").join(&name);
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-    let source = SourceFile { name: name.clone(), text };
-    let rules = compile(&source, &*LIBRARY).map_err(|all| {
-        let texts: Vec<String> = all.iter().map(|d| format!("{}:{}: {}", name, d.line, d.message)).collect();
-        texts.join("\n")
-    })?;
-    let names: Vec<&str> = rules.iter().map(|r| r.name.as_str()).collect();
-    let found = rules.iter().find(|r| r.name == alarm);
-    found.cloned().ok_or_else(|| format!("{name} has no rule {alarm:?}, but {names:?}"))
-}
-
-/// `MTDomeCapacitorBanks` is `mt_dome_capacitor_banks`: a capital after a small letter, or before one, begins a word.
-fn snake(class: &str) -> String {
-    let all: Vec<char> = class.chars().collect();
-    let mut name = String::new();
-    for (i, c) in all.iter().enumerate() {
-        let begins = c.is_uppercase()
-            && i > 0
-            && (!all[i - 1].is_uppercase() || all.get(i + 1).is_some_and(|next| next.is_lowercase()));
-        if begins {
-            name.push('_');
+/// The rules of the folder, by name, and what is wrong with its files.
+fn rulebook() -> (BTreeMap<String, Arc<Rule>>, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config_schema/examples/watcher");
+    let (mut all, mut wrong) = (BTreeMap::new(), String::new());
+    for file in std::fs::read_dir(&folder).into_iter().flatten() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
         }
-        name.extend(c.to_lowercase());
+        let source = SourceFile { name: name.clone(), text: std::fs::read_to_string(&path).unwrap() };
+        match compile(&source, &*LIBRARY) {
+            Ok(rules) => all.extend(rules.into_iter().map(|rule| (rule.name.clone(), rule))),
+            Err(found) => {
+                wrong
+                    .extend(found.iter().map(|d| format!("{name}:{}:{}: {}\n", d.line, d.column, d.message)));
+            }
+        }
     }
-    name
+    (all, wrong)
 }
 
 /// One rule in the core, fed with a trace.
@@ -323,10 +312,11 @@ impl Play {
             return;
         }
         let sent = fields.get("private_sndStamp").map_or(self.now, |s| Tai(TestCase::start().0 + number(s)));
-        let message = Message { schema: &schema, fields, sent, received: self.now, sal_index };
-        let cells: Vec<Value> = topics[at].fields.iter().map(|need| message.cell(need)).collect();
         self.offset += 1;
         let (received, offset) = (self.now, self.offset);
+        let message = Message { schema: &schema, fields, sent, received, sal_index, offset };
+        let needs = &self.core.subscriptions().topics[at].fields;
+        let cells: Vec<Value> = needs.iter().map(|need| message.cell(need)).collect();
         let topic = TopicId(at as u32);
         self.step(Input::Sample(&Sample {
             topic,
@@ -346,12 +336,14 @@ struct Message<'a> {
     sent: Tai,
     received: Tai,
     sal_index: i64,
+    offset: i64,
 }
 
 impl Message<'_> {
     /// What the rule gets of a field: what was sent, or the default.
     fn cell(&self, need: &FieldNeed) -> Value {
         let schema = match need.name.as_str() {
+            "private_seqNum" => return Value::Int(self.offset),
             "private_sndStamp" => return Value::Double(self.sent.0),
             "private_rcvStamp" => return Value::Double(self.received.0),
             "salIndex" => return Value::Int(self.sal_index),
@@ -380,21 +372,37 @@ fn number(value: &Json) -> f64 {
     }
 }
 
+/// A value of the field's type; null is the default.
 fn scalar(schema: &FieldSchema, value: &Json) -> Value {
-    match schema.kind {
-        FieldKind::Bool => Value::Bool(value.as_bool().unwrap_or_default()),
-        FieldKind::Int => Value::Int(value.as_i64().unwrap_or_default()),
-        FieldKind::Double => Value::Double(number(value)),
-        FieldKind::Text => Value::Text(value.as_str().unwrap_or_default().into()),
+    let wrong = || panic!("{} cannot be {value}", schema.name);
+    match (schema.kind, value) {
+        (FieldKind::Bool, Json::Null) => Value::Bool(false),
+        (FieldKind::Bool, value) => Value::Bool(value.as_bool().unwrap_or_else(wrong)),
+        (FieldKind::Int, Json::Null) => Value::Int(0),
+        (FieldKind::Int, value) => Value::Int(value.as_i64().unwrap_or_else(wrong)),
+        (FieldKind::Double, value) => Value::Double(number(value)),
+        (FieldKind::Text, Json::Null) => Value::Text("".into()),
+        (FieldKind::Text, value) => Value::Text(value.as_str().unwrap_or_else(wrong).into()),
     }
 }
 
 fn list(schema: &FieldSchema, all: &[Json]) -> Value {
+    let scalars: Vec<Value> = all.iter().map(|value| scalar(schema, value)).collect();
+    macro_rules! list {
+        ($list:ident, $one:ident) => {
+            Value::$list(
+                scalars
+                    .iter()
+                    .filter_map(|v| if let Value::$one(v) = v { Some(v.clone()) } else { None })
+                    .collect(),
+            )
+        };
+    }
     match schema.kind {
-        FieldKind::Bool => Value::Bools(all.iter().map(|v| v.as_bool().unwrap_or_default()).collect()),
-        FieldKind::Int => Value::Ints(all.iter().map(|v| v.as_i64().unwrap_or_default()).collect()),
-        FieldKind::Double => Value::Doubles(all.iter().map(number).collect()),
-        FieldKind::Text => Value::Texts(all.iter().map(|v| v.as_str().unwrap_or_default().into()).collect()),
+        FieldKind::Bool => list!(Bools, Bool),
+        FieldKind::Int => list!(Ints, Int),
+        FieldKind::Double => list!(Doubles, Double),
+        FieldKind::Text => list!(Texts, Text),
     }
 }
 
