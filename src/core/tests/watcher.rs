@@ -374,15 +374,15 @@ fn number(value: &Json) -> f64 {
 
 /// A value of the field's type; null is the default.
 fn scalar(schema: &FieldSchema, value: &Json) -> Value {
-    let wrong = || panic!("{} cannot be {value}", schema.name);
+    let wrong = format!("{} cannot be {value}", schema.name);
     match (schema.kind, value) {
         (FieldKind::Bool, Json::Null) => Value::Bool(false),
-        (FieldKind::Bool, value) => Value::Bool(value.as_bool().unwrap_or_else(wrong)),
+        (FieldKind::Bool, value) => Value::Bool(value.as_bool().expect(&wrong)),
         (FieldKind::Int, Json::Null) => Value::Int(0),
-        (FieldKind::Int, value) => Value::Int(value.as_i64().unwrap_or_else(wrong)),
+        (FieldKind::Int, value) => Value::Int(value.as_i64().expect(&wrong)),
         (FieldKind::Double, value) => Value::Double(number(value)),
         (FieldKind::Text, Json::Null) => Value::Text("".into()),
-        (FieldKind::Text, value) => Value::Text(value.as_str().unwrap_or_else(wrong).into()),
+        (FieldKind::Text, value) => Value::Text(value.as_str().expect(&wrong).into()),
     }
 }
 
