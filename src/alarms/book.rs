@@ -20,6 +20,7 @@ use super::entry::{AlarmRecord, Entry, Finding};
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
 use super::tell::Telling;
+use super::windows::Windows;
 
 /// How many alarms there are of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -60,6 +61,7 @@ pub struct Book {
     changed: Vec<AlarmSnapshot>,
     unsaved: BTreeSet<Arc<str>>,
     pub(super) telling: Telling,
+    pub(super) windows: Windows,
 }
 
 impl Book {
@@ -75,6 +77,7 @@ impl Book {
             let entry = Entry::new(name, rule, revision, config);
             self.publish(entry.snapshot());
             self.insert(entry);
+            self.windows.look_again();
             return;
         };
         self.change(id, |entry| {
@@ -133,6 +136,9 @@ impl Book {
     /// Lets every deadline fire that is due, in the order of their times; gives which did. None while frozen.
     pub fn tick(&mut self, now: Tai) -> Vec<(String, Timer)> {
         let mut fired = Vec::new();
+        if !self.frozen {
+            self.tick_windows(now);
+        }
         while let Some(id) = self.first_due(now) {
             let one = self.change(id, |entry| match entry.alarm.fire(now) {
                 Some((timer, outcome)) => (outcome.publish, Some((entry.name.to_string(), timer))),
@@ -150,7 +156,8 @@ impl Book {
 
     /// When [`Book::tick`] has something to do next; never while frozen.
     pub fn next_deadline(&self) -> Option<Tai> {
-        self.due.first().filter(|_| !self.frozen).map(|due| due.at)
+        let first = [self.due.first().map(|due| due.at), self.windows.due()];
+        first.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0)).filter(|_| !self.frozen)
     }
 
     /// Stops all deadlines and publications (the CSC leaves ENABLED).

@@ -13,6 +13,7 @@
 //! * [`levels`]: from a number to a severity
 //! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
 //! * [`tell`]: what people and the escalation service are told of it
+//! * [`windows`]: mutes on a calendar
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
 
 pub mod alarm;
@@ -25,6 +26,7 @@ mod operators;
 pub mod severity;
 pub mod snapshot;
 pub mod tell;
+pub mod windows;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +35,8 @@ pub use book::{Book, Counts, Removed, UnknownAlarm};
 pub use config::{AlarmConfig, Escalate, EscalateError, Latch};
 pub use entry::{AlarmRecord, Finding};
 pub use levels::{Direction, Levels, LevelsError};
-pub use operators::Refused;
+pub use operators::{Matcher, Refused, meant};
 pub use severity::{NoSeverity, Severity};
 pub use snapshot::AlarmSnapshot;
 pub use tell::{Incident, IncidentAnswer, IncidentCall, Notice, Told};
+pub use windows::{MuteWindow, Repeat, WindowError, WindowRecord};

@@ -41,6 +41,45 @@ pub enum Refused {
     Frozen,
 }
 
+/// A regular expression for whole names.
+#[derive(Debug, Clone)]
+pub struct Matcher(Regex);
+
+impl Matcher {
+    /// Reads the expression.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn new(pattern: &str) -> Result<Matcher, Refused> {
+        // The bare pattern first: wrapped, `a)|(b` would be one too.
+        let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!(r"\A(?:{pattern})\z")));
+        whole.map(Matcher).map_err(|error| Refused::Pattern {
+            pattern: pattern.to_owned(),
+            reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+        })
+    }
+
+    /// Does it match the whole name?
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+/// Those of some names that a command with this text would mean.
+///
+/// # Errors
+/// If the text is neither one of the names nor a regular expression.
+pub fn meant<'a>(
+    pattern: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Vec<&'a str>, Refused> {
+    if let Some(exact) = names.clone().find(|name| *name == pattern) {
+        return Ok(vec![exact]);
+    }
+    let matcher = Matcher::new(pattern)?;
+    Ok(names.filter(|name| matcher.matches(name)).collect())
+}
+
 impl Book {
     /// Acknowledges the alarms meant by `pattern`, up to `severity`. Gives the text for the command's result.
     ///
@@ -146,18 +185,13 @@ impl Book {
         self.matching(pattern)
     }
 
-    fn matching(&self, pattern: &str) -> Result<Vec<u64>, Refused> {
+    pub(super) fn matching(&self, pattern: &str) -> Result<Vec<u64>, Refused> {
         let exact = self.ids_where(pattern, |_| false);
         if !exact.is_empty() {
             return Ok(exact);
         }
-        // The bare pattern first: wrapped, `a)|(b` would be one too.
-        let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!(r"\A(?:{pattern})\z")));
-        let whole = whole.map_err(|error| Refused::Pattern {
-            pattern: pattern.to_owned(),
-            reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
-        })?;
-        Ok(self.ids_where(pattern, |name| whole.is_match(name)))
+        let matcher = Matcher::new(pattern)?;
+        Ok(self.ids_where(pattern, |name| matcher.matches(name)))
     }
 
     fn each(

@@ -2,6 +2,7 @@
 //!
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
+mod alarms;
 mod demo;
 mod rules;
 mod run;
@@ -38,6 +39,9 @@ enum Command {
     /// Look at SAL interfaces.
     #[command(subcommand)]
     Topics(topics::Command),
+    /// Look at the alarms of a running Catcher, and mute them.
+    #[command(subcommand)]
+    Alarms(alarms::Command),
     /// Print the generated schemas.
     Schema(schema::Args),
     /// Print shell completions.
@@ -76,6 +80,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Rules(command) => rules::run(command),
+        Command::Alarms(command) => alarms::run(command),
         Command::Topics(command) => topics::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {

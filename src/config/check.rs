@@ -66,6 +66,10 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
                 .push(format!("at max_concurrent_steps.{backend}: 0 would stop the backend; use at least 1"));
         }
     }
+    for (n, window) in config.mute_windows.iter().enumerate() {
+        let wrong = window.window().err().into_iter().flatten();
+        problems.extend(wrong.map(|problem| format!("at mute_windows[{n}]: {problem}")));
+    }
     if !config.report_url.is_empty() && !config.report_url.starts_with("http") {
         problems.push(format!("at report_url: '{}' is not an http(s) address", config.report_url));
     }
@@ -125,7 +129,13 @@ mod tests {
         let mut bad = good();
         bad["instances"] = serde_json::json!([{"sal_index": 2, "rules": []}, {"sal_index": 2, "rules": []}]);
         bad["report_url"] = "ftp://x".into();
+        bad["mute_windows"] = serde_json::json!([
+            {"alarms": "Dome", "start": "noon", "end": "2026-12-01T12:00:00", "reason": "x"},
+            {"alarms": "(", "start": "2026-12-01T10:00:00", "end": "2026-12-01T12:00:00", "reason": "x"},
+            {"alarms": "Dome", "start": "2026-12-01T10:00:00Z", "end": "2026-12-01T12:00:00Z", "reason": "fine",
+             "repeat": "weekly"},
+        ]);
         let problems = load(&bad, 1).unwrap_err().0;
-        assert_eq!(problems.len(), 3, "{problems:#?}");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
     }
 }

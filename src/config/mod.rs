@@ -5,6 +5,7 @@
 
 mod check;
 mod schema;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
 pub use check::{ConfigProblems, load};
 pub use schema::schema_yaml;
+pub use windows::MuteWindowConfig;
 
 /// Configuration of the Catcher CSC, all instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +37,9 @@ pub struct CatcherConfig {
     /// The EFD: history for rules, and where results are written. Without it, rules that need history get none.
     #[serde(default)]
     pub efd: Option<EfdConfig>,
+    /// Times in which alarms are muted, e.g. for maintenance.
+    #[serde(default)]
+    pub mute_windows: Vec<MuteWindowConfig>,
     /// Base of SquadCast's address, e.g. `https://api.squadcast.com`; its key is in the environment variable ESCALATION_KEY.
     /// Empty: nobody is called.
     #[serde(default)]

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use salobj::Tai;
+
 use crate::rules::Rule;
 
 /// Who gave a command, as it enters run ids and the audit: identity, origin (process id) and sequence number.
@@ -91,6 +93,22 @@ pub enum Command {
         severity: i64,
         /// Who.
         user: String,
+    },
+    /// Mutes alarms in a window of time; without a window (begin and end are equal), takes back the windows that were given
+    /// for exactly this text.
+    MuteWindow {
+        /// Exact name or whole-name regular expression.
+        alarm: String,
+        /// Begin.
+        start: Tai,
+        /// End.
+        end: Tai,
+        /// Up to which severity.
+        severity: i64,
+        /// Who.
+        user: String,
+        /// Why.
+        reason: String,
     },
     /// Takes a mute back.
     Unmute {

@@ -7,7 +7,7 @@ use salobj::Tai;
 use serde_json::Map;
 
 use super::{Answer, Command, Core, Event, Output, Sender, Settings};
-use crate::alarms::{AlarmConfig, Severity};
+use crate::alarms::{AlarmConfig, MuteWindow, Repeat, Severity};
 use crate::journal::Record;
 use crate::rules::{Input as RuleInput, ManualTrigger, Mode, Rule};
 use crate::tasks::state::TaskState;
@@ -45,6 +45,15 @@ impl Core {
             Command::Mute { alarm, duration_s, severity, user } => {
                 let severity = severity_of(severity)?;
                 self.book.mute(&alarm, duration_s, severity, &user, now).map_err(|e| e.to_string())
+            }
+            Command::MuteWindow { alarm, start, end, .. } if start == end => {
+                Ok(self.book.drop_windows(&alarm, now))
+            }
+            Command::MuteWindow { alarm: alarms, start, end, severity, user, reason } => {
+                let severity = severity_of(severity)?;
+                let by = if user.trim().is_empty() { "unknown".to_owned() } else { user };
+                let window = MuteWindow { alarms, start, end, severity, by, reason, repeat: Repeat::Once };
+                self.book.add_window(window, now)
             }
             Command::Unmute { alarm } => self.book.unmute(&alarm, now).map_err(|e| e.to_string()),
             Command::ShowAlarms => Ok(format!("{} alarms shown", self.show_alarms(out))),
@@ -137,6 +146,7 @@ impl Core {
     ) {
         self.settings = settings;
         self.book.set_incident_owner(self.settings.incident_owner.clone());
+        self.book.configure_windows(&self.settings.mute_windows, now);
         for gone in self.rules.configure(rules) {
             self.drop_rule(&gone, out);
         }

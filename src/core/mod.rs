@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use salobj::Tai;
 
-use crate::alarms::{Book, IncidentAnswer, IncidentCall, Notice};
+use crate::alarms::{Book, IncidentAnswer, IncidentCall, MuteWindow, Notice};
 use crate::journal::Record;
 use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
@@ -161,6 +161,9 @@ pub struct Settings {
     pub report_base: String,
     /// Who opens incidents, e.g. `Catcher:1`; `None` if there is no escalation service.
     pub incident_owner: Option<String>,
+    /// Mute windows.
+    #[serde(default)]
+    pub mute_windows: Vec<MuteWindow>,
 }
 
 /// See the module's documentation.

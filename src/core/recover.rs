@@ -62,6 +62,14 @@ impl Core {
             }
         }
         self.book.import_incidents(incidents);
+        let mut windows = Vec::new();
+        for (id, value) in with_prefix(recovery.entries, "mute_window/") {
+            match serde_json::from_value(value.clone()) {
+                Ok(window) => windows.push((id.to_owned(), window)),
+                Err(e) => problems.push(format!("journal entry mute_window/{id}: {e}")),
+            }
+        }
+        self.book.import_windows(windows);
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }

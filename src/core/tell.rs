@@ -5,11 +5,15 @@ use crate::alarms::{IncidentAnswer, Notice};
 use crate::journal::Record;
 
 impl Core {
-    /// After every input: records of incidents, then notices and calls.
+    /// After every input: records of incidents and mute windows, then notices and calls.
     pub(super) fn tell(&mut self, out: &mut Vec<Output>) {
         for (id, incident) in self.book.take_unsaved_incidents() {
             let value = incident.map(|i| serde_json::to_value(i).expect("an incident is plain data"));
             out.push(Output::Record(Record { key: format!("incident/{id}"), value }));
+        }
+        for (id, window) in self.book.take_unsaved_windows() {
+            let value = window.map(|w| serde_json::to_value(w).expect("a window is plain data"));
+            out.push(Output::Record(Record { key: format!("mute_window/{id}"), value }));
         }
         for notice in self.book.take_notices() {
             out.push(Output::Publish(Event::Notification(notification(&notice))));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use salobj::csc::{CommandRule, CscContext};
-use salobj::{AckCode, CommandError, CommandRequest, CommandResult};
+use salobj::{AckCode, CommandError, CommandRequest, CommandResult, Tai};
 
 use super::CatcherCsc;
 use crate::core::event::MAX_TEXT_BYTES;
@@ -87,6 +87,14 @@ fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
             duration_s: sample.f64("muteDuration"),
             severity: sample.i64("severity"),
             user: text("mutedBy"),
+        },
+        "muteWindow" => Command::MuteWindow {
+            alarm: text("alarmName"),
+            start: Tai(sample.f64("timestampStart")),
+            end: Tai(sample.f64("timestampEnd")),
+            severity: sample.i64("severity"),
+            user: text("mutedBy"),
+            reason: text("reason"),
         },
         "unmute" => Command::Unmute { alarm: text("alarmName") },
         "showAlarms" => Command::ShowAlarms,

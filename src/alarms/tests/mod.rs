@@ -8,6 +8,7 @@ mod levels;
 mod operators;
 mod properties;
 mod tell;
+mod windows;
 
 use std::io::Read;
 use std::path::Path;

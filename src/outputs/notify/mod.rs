@@ -96,4 +96,4 @@ impl Receiver {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ use super::*;
 
 /// What the server does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Does {
+pub(crate) enum Does {
     /// Answers with this status and text.
     Answer(u16, &'static str),
     /// Says that it has too much to do.
@@ -30,13 +30,13 @@ enum Does {
 }
 
 /// A server of our own: it does with each connection what comes next in its list, the last over and over.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn start(script: &[Does]) -> Server {
+    pub(crate) async fn start(script: &[Does]) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -51,16 +51,16 @@ impl Server {
         Server { address, requests }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Bodies as JSON.
-    fn bodies(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn bodies(&self) -> Vec<serde_json::Value> {
         let body =
             |request: &String| serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
         self.requests().iter().map(body).collect()

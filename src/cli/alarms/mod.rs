@@ -1,0 +1,264 @@
+//! `catcher alarms`: the alarms of a running Catcher, and muting them; by the commands and events that any client uses.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use comfy_table::{Table, presets};
+use futures::StreamExt;
+use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
+use salobj::{Clock, Domain, Env, Remote, RemoteOptions, Sample, Tai, Value};
+use serde_json::{Map, Value as Json, json};
+
+use super::topics::XmlDir;
+use crate::alarms::{Severity, meant};
+
+/// How long a command may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the events of `showAlarms` are waited for after its acknowledgement, and how often they are asked for.
+const EVENTS: Duration = Duration::from_secs(3);
+const ASKED: usize = 5;
+
+/// Subcommands of `catcher alarms`.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:
+  catcher alarms list
+  catcher alarms list 'Wind\\..*' --index 2 --json
+  catcher alarms mute 'Dome\\..*' --duration 2h --dry-run
+  catcher alarms mute Wind.High --duration 30m --severity serious
+
+The bus is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
+pub(super) enum Command {
+    /// Show alarms, the worst first.
+    List {
+        /// Name of an alarm, else a regular expression that must match whole names; all if left out.
+        alarms: Option<String>,
+        #[command(flatten)]
+        bus: Bus,
+    },
+    /// Mute alarms, or show which ones it would mute.
+    Mute {
+        /// Name of an alarm, else a regular expression that must match whole names.
+        alarms: String,
+        /// For how long, e.g. 30m.
+        #[arg(long, value_parser = duration)]
+        duration: Duration,
+        /// Up to which severity: warning, serious, critical.
+        #[arg(long, value_parser = severity, default_value = "critical")]
+        severity: Severity,
+        /// Who mutes; you, if left out.
+        #[arg(long)]
+        by: Option<String>,
+        /// Change nothing: show which alarms it would touch, and which of them are active now.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        bus: Bus,
+    },
+}
+
+/// Which Catcher, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Bus {
+    /// SAL index of the Catcher.
+    #[arg(long, default_value_t = 1)]
+    index: i32,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    xml: XmlDir,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = crate::rules::parse_duration(text).filter(|s| *s > 0.0);
+    let seconds = seconds.ok_or_else(|| format!("'{text}' is not a duration such as 30m or 1h30m"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    match text.parse::<Severity>() {
+        Ok(Severity::None) | Err(_) => Err(format!("'{text}' is not one of warning, serious, critical")),
+        Ok(severity) => Ok(severity),
+    }
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    crate::telemetry::init("error", salobj::log::layer());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(act(command))
+}
+
+async fn act(command: Command) -> anyhow::Result<ExitCode> {
+    let bus = match &command {
+        Command::List { bus, .. } | Command::Mute { bus, .. } => bus,
+    };
+    let env = Env::from_process()?;
+    let transport = Arc::new(KafkaTransport::new(&env, KafkaOptions::default())?);
+    let domain = Domain::new(transport, Clock::System, env);
+    let component = bus.xml.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
+    let remote = Remote::open(&domain, component, bus.index, RemoteOptions::include(["alarm"])).await?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = carry_out(&command, &remote, &mut out).await;
+    remote.close().await;
+    out.flush()?;
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Does what the command says through a remote.
+pub(super) async fn carry_out(
+    command: &Command,
+    remote: &Remote,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    match command {
+        Command::List { alarms, bus } => {
+            let shown = chosen(show(remote).await?, alarms.as_deref())?;
+            print(&shown, bus.json, out)
+        }
+        Command::Mute { alarms, dry_run: true, bus, .. } => {
+            let touched = chosen(show(remote).await?, Some(alarms))?;
+            if bus.json {
+                return print(&touched, true, out);
+            }
+            let active = touched.iter().filter(|a| a.severity > Severity::None).count();
+            writeln!(out, "{} alarms would be muted, {active} of them active now:", touched.len())?;
+            print(&touched, false, out)
+        }
+        Command::Mute { alarms, duration, severity, by, bus, .. } => {
+            let by = by.clone().unwrap_or_else(salobj::user_at_host);
+            let fields: [(&str, Value); 4] = [
+                ("alarmName", alarms.as_str().into()),
+                ("muteDuration", duration.as_secs_f64().into()),
+                ("severity", i64::from(*severity).into()),
+                ("mutedBy", by.as_str().into()),
+            ];
+            let ack = remote.command("mute")?.start(&fields, LIMIT, true).await?;
+            if bus.json {
+                writeln!(out, "{}", json!({"result": ack.result}))?;
+            } else {
+                writeln!(out, "{}", ack.result)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// An alarm as the bus showed it.
+struct Shown {
+    name: String,
+    severity: Severity,
+    max_severity: Severity,
+    sample: Sample,
+}
+
+/// Asks for all alarms. A reader drops samples when very many come at once, so it is asked for again until as many are
+/// there as the answer says.
+async fn show(remote: &Remote) -> anyhow::Result<BTreeMap<String, Shown>> {
+    let mut stream = std::pin::pin!(remote.event("alarm")?.stream());
+    let mut all = BTreeMap::new();
+    let mut wanted = 0;
+    for _ in 0..ASKED {
+        let mut asked = std::pin::pin!(remote.command("showAlarms")?.start(&[], LIMIT, true));
+        let ack = loop {
+            tokio::select! {
+                ack = &mut asked => break ack.context("the Catcher does not show its alarms")?,
+                Some(sample) = stream.next() => take(sample, &mut all),
+            }
+        };
+        wanted = ack.result.split_whitespace().next().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+        let rest = async {
+            while all.len() < wanted
+                && let Some(sample) = stream.next().await
+            {
+                take(sample, &mut all);
+            }
+        };
+        // Whether they came or not is seen by their number.
+        drop(tokio::time::timeout(EVENTS, rest).await);
+        if all.len() >= wanted {
+            return Ok(all);
+        }
+    }
+    bail!("only {} of {wanted} alarms were received", all.len())
+}
+
+fn take(sample: Sample, all: &mut BTreeMap<String, Shown>) {
+    let severity = |field| Severity::try_from(sample.i64(field)).unwrap_or_default();
+    let shown = Shown {
+        name: sample.str("alarmName").to_owned(),
+        severity: severity("severity"),
+        max_severity: severity("maxSeverity"),
+        sample: sample.clone(),
+    };
+    all.insert(shown.name.clone(), shown);
+}
+
+/// Those that a command with this text would mean, the worst first.
+fn chosen(all: BTreeMap<String, Shown>, pattern: Option<&str>) -> anyhow::Result<Vec<Shown>> {
+    let names: Option<Vec<String>> = match pattern {
+        None => None,
+        Some(pattern) => {
+            Some(meant(pattern, all.keys().map(String::as_str))?.into_iter().map(str::to_owned).collect())
+        }
+    };
+    let mut shown: Vec<Shown> =
+        all.into_values().filter(|a| names.as_ref().is_none_or(|names| names.contains(&a.name))).collect();
+    shown.sort_by(|a, b| {
+        (b.severity, b.max_severity).cmp(&(a.severity, a.max_severity)).then(a.name.cmp(&b.name))
+    });
+    Ok(shown)
+}
+
+fn print(shown: &[Shown], as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    if as_json {
+        let all: Vec<Json> = shown.iter().map(|a| fields(&a.sample)).collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.force_no_tty();
+    table.set_header(["alarm", "severity", "worst", "acknowledged", "muted", "since", "reason"]);
+    for alarm in shown {
+        let s = &alarm.sample;
+        let acknowledged = if s.bool("acknowledged") { s.str("acknowledgedBy") } else { "" };
+        let muted = match Severity::try_from(s.i64("mutedSeverity")).unwrap_or_default() {
+            Severity::None => String::new(),
+            severity => format!("{severity} by {} until {}", s.str("mutedBy"), utc(s.f64("timestampUnmute"))),
+        };
+        table.add_row([
+            &alarm.name,
+            alarm.severity.name(),
+            alarm.max_severity.name(),
+            acknowledged,
+            &muted,
+            &utc(s.f64("timestampSeverityOldest")),
+            s.str("reason"),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+fn utc(tai: f64) -> String {
+    if tai == 0.0 { String::new() } else { Tai(tai).utc_iso().chars().take(19).collect() }
+}
+
+fn fields(sample: &Sample) -> Json {
+    let field = |value: &Value| match value {
+        Value::Bool(b) => json!(b),
+        Value::Int(i) => json!(i),
+        Value::Double(d) => json!(d),
+        Value::Text(t) => json!(&**t),
+        other => json!(format!("{other:?}")),
+    };
+    sample.public_fields().map(|(name, value)| (name.to_owned(), field(value))).collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests;
