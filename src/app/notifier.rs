@@ -168,3 +168,41 @@ impl Notifier {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarms::{Incident, Severity, Told};
+
+    #[test]
+    fn what_finds_no_room_is_counted_or_given_back_and_nothing_waits() {
+        let (requests, _) = mpsc::channel(1);
+        let (teller, _notifier) =
+            notifier(Arc::new(Site::default()), CoreHandle::new(requests), "Catcher:1".to_owned());
+        let notice = Notice {
+            alarm: "A".to_owned(),
+            what: Told::Raised,
+            severity: Severity::Warning,
+            reason: String::new(),
+            report_url: String::new(),
+            task_id: String::new(),
+            at: None,
+        };
+        for _ in 0..QUEUE + 3 {
+            teller.notify(notice.clone());
+        }
+        assert_eq!(teller.lost(), 3);
+        let call = |closing| IncidentCall {
+            id: "1".to_owned(),
+            incident: Incident {
+                alarm: "A".to_owned(),
+                responder: "team".to_owned(),
+                description: String::new(),
+                closing,
+            },
+        };
+        let taken = (0..QUEUE + 3).filter(|_| teller.call(call(true))).count();
+        assert_eq!(taken, QUEUE);
+        assert!(teller.call(call(false)), "calls to close do not stand in the way of calls to open");
+    }
+}

@@ -124,10 +124,13 @@ fn shown(world: &World) -> crate::alarms::AlarmSnapshot {
     world.core.alarms().get("Level").unwrap()
 }
 
+/// What happened to an alarm.
+type Story = fn(&mut World);
+
 #[test]
 fn an_alarm_is_what_it_was_after_a_restart_and_after_disable_and_enable() {
     let mute = Command::Mute { alarm: "Level".into(), duration_s: 1000.0, severity: 3, user: "joe".into() };
-    let stories: [(&str, fn(&mut World)); 5] = [
+    let stories: [(&str, Story); 5] = [
         ("active, to be escalated", |w| w.wind(30.0)),
         ("acknowledged, to be unacknowledged", |w| {
             w.wind(30.0);
@@ -181,7 +184,7 @@ fn overdue_deadlines_fire_at_the_next_enable_and_pending_ones_at_their_time() {
         world.step(Input::Disable);
         world.now = Tai(world.now.0 + away);
         world.restart();
-        assert_eq!(shown(&world).acknowledged, true, "nothing fires before ENABLED");
+        assert!(shown(&world).acknowledged, "nothing fires before ENABLED");
         world.step(Input::Enable);
         assert_eq!(shown(&world).acknowledged, away < 300.0);
         world.wait(300.0);

@@ -116,7 +116,7 @@ impl Lane {
             attempts += 1;
             let limit = self.receiver.timeout;
             let sent = tokio::time::timeout(limit, self.receiver.channel.send(message)).await;
-            match sent.unwrap_or_else(|_| Err(SendError::Timeout(limit.as_secs_f64()))) {
+            match sent.unwrap_or(Err(SendError::Timeout(limit.as_secs_f64()))) {
                 Ok(()) => {
                     self.breaker.succeeded();
                     return Ok(());

@@ -97,7 +97,7 @@ impl SquadCast {
                 break;
             }
             let limited = tokio::time::timeout(self.timeout, self.post(&body)).await;
-            match limited.unwrap_or_else(|_| Err(SendError::Timeout(self.timeout.as_secs_f64()))) {
+            match limited.unwrap_or(Err(SendError::Timeout(self.timeout.as_secs_f64()))) {
                 Ok(()) => return IncidentAnswer::Closed,
                 Err(error) if !error.transient() => {
                     tracing::warn!("the incident {id} could not be closed at SquadCast: {error}");
