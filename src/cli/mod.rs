@@ -7,6 +7,7 @@ mod demo;
 mod rules;
 mod run;
 mod schema;
+mod schemas;
 mod topics;
 
 use std::ffi::OsString;

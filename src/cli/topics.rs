@@ -19,6 +19,12 @@ pub(super) enum Command {
         #[command(flatten)]
         xml: XmlDir,
     },
+    /// Save the schemas of components, or of the topics that rule files name, for `catcher rules check --schemas`.
+    #[command(after_help = "Examples:
+  catcher topics schemas ESS ATCamera --out schemas.json
+  catcher topics schemas my_rules.yaml --out schemas.json
+  catcher topics schemas my_rules.yaml --registry http://registry:8081 --out schemas.json")]
+    Schemas(super::schemas::Args),
     /// Revision code of every topic of every component: `Component topic revcode` a line.
     Revcodes {
         #[command(flatten)]
@@ -52,6 +58,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
                 writeln!(out, "{one}")?;
             }
         }
+        Command::Schemas(args) => super::schemas::save(&args, &mut out)?,
         Command::List { component, xml } => list(&xml.library()?, component.as_deref(), &mut out)?,
     }
     out.flush()?;

@@ -27,6 +27,24 @@ pub struct BusSchemas {
     learnt: RwLock<BTreeMap<Key, Result<Arc<TopicSchema>, String>>>,
 }
 
+/// Component and SAL name of every topic that a text names, each once.
+pub fn topics_named(text: &str) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for found in TOPIC.captures_iter(text) {
+        let sal_name = match (found.get(2).map(|m| m.as_str()), found.get(3)) {
+            (Some("evt"), Some(name)) => format!("logevent_{}", name.as_str()),
+            (Some("cmd"), Some(name)) => format!("command_{}", name.as_str()),
+            (_, Some(name)) => name.as_str().to_owned(),
+            (_, None) => "ackcmd".to_owned(),
+        };
+        let key = (found[1].to_owned(), sal_name);
+        if !all.contains(&key) {
+            all.push(key);
+        }
+    }
+    all
+}
+
 impl BusSchemas {
     /// The library first, then the registry of this bus.
     pub fn new(library: Arc<Library>, transport: Arc<dyn Transport>, subname: impl Into<String>) -> Self {
@@ -36,17 +54,9 @@ impl BusSchemas {
     /// Asks the registry for the topics that a rule file names and the library does not have. What cannot be found out
     /// is told when the file is compiled.
     pub async fn learn(&self, text: &str) {
-        for found in TOPIC.captures_iter(text) {
-            let component = &found[1];
-            let sal_name = match (found.get(2).map(|m| m.as_str()), found.get(3)) {
-                (Some("evt"), Some(name)) => format!("logevent_{}", name.as_str()),
-                (Some("cmd"), Some(name)) => format!("command_{}", name.as_str()),
-                (_, Some(name)) => name.as_str().to_owned(),
-                (_, None) => "ackcmd".to_owned(),
-            };
-            let key = (component.to_owned(), sal_name);
+        for key in topics_named(text) {
             let known = matches!(read(&self.learnt).get(&key), Some(Ok(_)));
-            if known || self.library.contains(component) {
+            if known || self.library.contains(&key.0) {
                 continue;
             }
             if let Some(schema) = self.ask(&key.0, &key.1).await {

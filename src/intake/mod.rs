@@ -26,7 +26,7 @@ pub mod subscriptions;
 pub mod tap;
 mod topic;
 
-pub use bus_schemas::BusSchemas;
+pub use bus_schemas::{BusSchemas, topics_named};
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
 pub use recent::{Recent, SeriesNeed};

@@ -11,6 +11,7 @@
 mod html;
 mod scale;
 mod svg;
+mod graph;
 mod text;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use serde_json::{Map, Value as Json};
 use crate::tasks::analysis::Plot;
 use crate::tasks::run::{Run, StepRun};
 
+pub use graph::{Graph, GraphBox};
 pub use html::render_html;
-pub use text::{escape, number};
+pub use text::{escape, escape_line, number};
 
 /// What a report shows.
 #[derive(Debug, Clone, PartialEq)]

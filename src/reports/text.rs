@@ -16,6 +16,7 @@ pub fn escape(text: &str) -> String {
             '\n' | '\t' => out.push(c),
             // Also those that turn the direction of text: they can make a name look like another.
             c if c.is_control()
+                || ('\u{fffe}'..='\u{ffff}').contains(&c)
                 || ('\u{202a}'..='\u{202e}').contains(&c)
                 || ('\u{2066}'..='\u{2069}').contains(&c) =>
             {
@@ -25,6 +26,11 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// The same in one line, for an attribute of XML, where a reader would make a blank of a line feed.
+pub fn escape_line(text: &str) -> String {
+    escape(text).replace('\n', "&#10;").replace('\t', " ")
 }
 
 /// A number for people: five significant digits, no needless zeros, a power of ten only where it is shorter.

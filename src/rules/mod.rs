@@ -16,6 +16,8 @@ mod engine;
 mod explain;
 mod expr;
 mod flow;
+mod format;
+mod given;
 mod keyed;
 mod model;
 mod read;
@@ -41,6 +43,8 @@ pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
     TopicId, TopicNeed, TriggerRefused,
 };
+pub use format::format;
+pub use given::GivenSchemas;
 pub use model::{
     AlarmPlan, Budget, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri, Trigger,
     Workflow,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::core::selftest::TestOutcome;
+use crate::reports::escape_line as escape;
 use crate::rules::Diagnostic;
 
 /// One suite; a file that has mistakes is a test case with errors.
@@ -50,30 +51,12 @@ fn push(text: &mut String, part: std::fmt::Arguments<'_>) {
     text.write_fmt(part).expect("a String takes everything");
 }
 
-/// Text for an attribute or an element; characters that XML cannot have are left out.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push(' '),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn text_is_escaped() {
-        assert_eq!(escape("a < \"b\" & c\u{1}\nd"), "a &lt; &quot;b&quot; &amp; c&#10;d");
+        assert_eq!(escape("a < \"b\" & c\u{1}\nd"), "a &lt; &quot;b&quot; &amp; c\u{fffd}&#10;d");
     }
 }

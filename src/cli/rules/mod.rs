@@ -4,6 +4,8 @@ mod check;
 mod explain;
 mod explain_show;
 mod files;
+mod fmt;
+mod graph;
 mod junit;
 mod show;
 mod test;
@@ -23,7 +25,9 @@ pub(super) enum Command {
 Examples:
   catcher rules check my_rules.yaml
   catcher rules check --json config_schema/examples
-  catcher rules check --xml-dir ~/ts_xml/python/lsst/ts/xml/data rules/*.yaml")]
+  catcher rules check --xml-dir ~/ts_xml/python/lsst/ts/xml/data rules/*.yaml
+  catcher rules check --registry http://registry:8081 my_rules.yaml
+  catcher rules check --schemas schemas.json my_rules.yaml         (see `catcher topics schemas`)")]
     Check(check::Args),
     /// Run the tests that these rule files hold, in virtual time.
     #[command(
@@ -50,6 +54,23 @@ Examples:
 The bus of a running Catcher is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME."
     )]
     Explain(explain::Args),
+    /// Which topics feed which rules, which steps and which alarms come of them.
+    #[command(after_help = "Rules of one template are drawn as one.
+
+Examples:
+  catcher rules graph config_schema/examples
+  catcher rules graph --svg rules.svg my_rules/
+  catcher rules graph --json my_rules.yaml")]
+    Graph(graph::Args),
+    /// Write rule files in their canonical form; comments and meaning stay.
+    #[command(
+        after_help = "Exit code: 0 done, 1 (with --check) a file is not canonical, or one is no YAML, 2 a file cannot be read.
+
+Examples:
+  catcher rules fmt my_rules.yaml
+  catcher rules fmt --check config_schema/examples"
+    )]
+    Fmt(fmt::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -58,6 +79,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args, &mut out),
         Command::Test(args) => test::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Graph(args) => graph::run(&args, &mut out),
+        Command::Fmt(args) => fmt::run(&args, &mut out),
     };
     out.flush()?;
     match done {
