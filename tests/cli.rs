@@ -118,3 +118,73 @@ fn a_rule_is_explained_on_its_tests() {
 fn example(name: &str) -> String {
     format!("{}/config_schema/examples/{name}", env!("CARGO_MANIFEST_DIR"))
 }
+
+#[test]
+fn rules_are_drawn_as_a_graph() {
+    let examples = [example("wind_forecast.yaml"), example("jitter_auxtel.yaml")];
+    insta::assert_snapshot!(printed(&["rules", "graph", &examples[0], &examples[1]]));
+    let dir = tempfile::tempdir().unwrap();
+    // Two templates make most of a summit's rules: each is one box.
+    let instances: Vec<String> = (0..215).map(|i| format!("{{index: {}}}", i + 1)).collect();
+    let many = format!(
+        "rules:\n  - name: \"Calm.ESS:$(index)\"\n    template: {{index: null}}\n    instances: [{}]\n    inputs: {{wind: {{topic: \"ESS:$(index).tel_airFlow\", field: speed}}}}\n    \
+         alarm: {{value: wind, levels: {{warning: 10.0}}}}\n",
+        instances.join(", ")
+    );
+    let file = dir.path().join("many.yaml");
+    std::fs::write(&file, many).unwrap();
+    let (file, svg) = (file.to_str().unwrap(), dir.path().join("out.svg"));
+    let text = printed(&["rules", "graph", file, "--svg", svg.to_str().unwrap()]);
+    assert!(text.contains("Calm.* (215 rules)") && text.contains("215 components.airFlow"), "{text}");
+    let drawn = std::fs::read_to_string(&svg).unwrap();
+    assert_eq!(drawn.matches("<rect").count(), 3, "{drawn}");
+    printed(&["rules", "graph", file, "--all", "--svg", svg.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&svg).unwrap().matches("<rect").count(), 3 * 215);
+    let json: Json = serde_json::from_str(&printed(&["rules", "graph", file, "--json"])).unwrap();
+    assert_eq!(json["rules"][3]["topics"][0], "ESS:4.airFlow");
+}
+
+#[test]
+fn rule_files_are_formatted_and_keep_their_revision() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rule.yaml");
+    let ugly = "rules:\n- name:   A   # why\n  inputs:\n      wind:   { topic: \"ESS:301.tel_airFlow\",field: speed }\n  alarm: {value: wind,\n     levels: {warning: 3.0}}\n";
+    std::fs::write(&file, ugly).unwrap();
+    let name = file.to_str().unwrap();
+    let revision = |name: &str| {
+        let json: Json = serde_json::from_str(&printed(&["rules", "check", "--json", name])).unwrap();
+        json["files"][0]["rules"][0]["revision"].clone()
+    };
+    let before = revision(name);
+    let checked = catcher(&["rules", "fmt", "--check", name]);
+    assert_eq!((checked.status.code(), std::fs::read_to_string(&file).unwrap().as_str()), (Some(1), ugly));
+    assert!(printed(&["rules", "fmt", name]).contains("1 files, 1 changed"));
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        "rules:\n  - name: A   # why\n    inputs:\n      wind: {topic: \"ESS:301.tel_airFlow\", field: speed}\n    alarm: {value: wind, levels: {warning: 3.0}}\n"
+    );
+    assert_eq!(revision(name), before);
+    printed(&[
+        "rules",
+        "fmt",
+        "--check",
+        name,
+        &example("wind_forecast.yaml"),
+        &example("jitter_auxtel.yaml"),
+    ]);
+}
+
+#[test]
+fn rules_are_checked_against_saved_schemas() {
+    let dir = tempfile::tempdir().unwrap();
+    let saved = dir.path().join("schemas.json");
+    let saved = saved.to_str().unwrap();
+    let (wind, jitter) = (example("wind_forecast.yaml"), example("jitter_auxtel.yaml"));
+    printed(&["topics", "schemas", &wind, "--out", saved]);
+    printed(&["rules", "check", "--schemas", saved, &wind]);
+    let other = catcher(&["rules", "check", "--schemas", saved, &jitter]);
+    assert_eq!(other.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(text.contains("there is no component \"ATCamera\""), "{text}");
+    assert_eq!(catcher(&["rules", "check", "--schemas", &wind, &wind]).status.code(), Some(1));
+}

@@ -161,38 +161,68 @@ fn opens_text(line: &str) -> bool {
         && (code.len() > last.len())
 }
 
+/// Tells texts in quotes from the rest, letter by letter.
+struct Quotes {
+    open: Option<char>,
+    escaped: bool,
+    closed: bool,
+    before: char,
+}
+
+impl Default for Quotes {
+    fn default() -> Quotes {
+        Quotes { open: None, escaped: false, closed: false, before: ' ' }
+    }
+}
+
+impl Quotes {
+    /// Takes a letter: none if it belongs to a text in quotes, else the letter before it.
+    fn take(&mut self, c: char) -> Option<char> {
+        let before = std::mem::replace(&mut self.before, c);
+        let closed = std::mem::take(&mut self.closed);
+        match self.open {
+            Some('"') if self.escaped => self.escaped = false,
+            Some('"') if c == '\\' => self.escaped = true,
+            Some(q) if c == q => {
+                self.open = None;
+                self.closed = true;
+            }
+            Some(_) => {}
+            // A quote begins a text only where a value may begin; two of them in a text are one.
+            None if (c == '"' || c == '\'') && (" [{,:-".contains(before) || (closed && c == before)) => {
+                self.open = Some(c);
+            }
+            None => return Some(before),
+        }
+        None
+    }
+}
+
 /// Where a scan of lines is: depth of brackets, and the quote that is open.
 #[derive(Default)]
 struct Scan {
     depth: usize,
-    quote: Option<char>,
+    quotes: Quotes,
 }
 
 impl Scan {
     fn open(&self) -> bool {
-        self.depth > 0 || self.quote.is_some()
+        self.depth > 0 || self.quotes.open.is_some()
     }
 
     /// Takes a line in; the byte where its comment begins, if it has one.
     fn line(&mut self, line: &str) -> Option<usize> {
-        let mut before = ' ';
-        let mut escaped = false;
+        if self.quotes.open.is_none() {
+            self.quotes = Quotes::default();
+        }
         for (at, c) in line.char_indices() {
-            match self.quote {
-                Some('"') if escaped => escaped = false,
-                Some('"') if c == '\\' => escaped = true,
-                Some(q) if c == q => self.quote = None,
-                Some(_) => {}
-                // A quote begins a text only where a value may begin.
-                None if (c == '"' || c == '\'') && " [{,:-".contains(before) => self.quote = Some(c),
-                None if c == '#' && before.is_whitespace() => return Some(at),
-                None if (c == '{' || c == '[') && (self.depth > 0 || " :-".contains(before)) => {
-                    self.depth += 1
-                }
-                None if c == '}' || c == ']' => self.depth = self.depth.saturating_sub(1),
-                None => {}
+            let Some(before) = self.quotes.take(c) else { continue };
+            match c {
+                '#' if before.is_whitespace() => return Some(at),
+                '{' | '[' if self.depth > 0 || " :-".contains(before) => self.depth += 1,
+                '}' | ']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
             }
-            before = c;
         }
         None
     }
@@ -296,12 +326,12 @@ fn open_entry(line: &Logical<'_>, lead: &str, body: &str, target: usize, out: &m
     let mut parts: Vec<(&str, bool)> = Vec::new();
     let mut plain = true;
     for (i, part) in std::iter::once(&body).chain(&line.rest).enumerate() {
-        let quoted = scan.quote.is_some();
+        let quoted = scan.quotes.open.is_some();
         let part = if quoted { part.trim_end() } else { part.trim() };
         let last = i == line.rest.len();
         let comment = scan.line(part).is_some();
         plain &= !comment || last;
-        plain &= scan.quote.is_none() && !quoted;
+        plain &= scan.quotes.open.is_none() && !quoted;
         parts.push((part, quoted));
     }
     if plain {
@@ -339,24 +369,15 @@ fn open_entry(line: &Logical<'_>, lead: &str, body: &str, target: usize, out: &m
 
 /// Notes the brackets that a line opens, and forgets those that it closes.
 fn track(text: &str, column: usize, columns: &mut Vec<usize>) {
-    let mut quote: Option<char> = None;
-    let mut before = ' ';
-    let mut escaped = false;
+    let mut quotes = Quotes::default();
     for (at, c) in text.chars().enumerate() {
-        match quote {
-            Some('"') if escaped => escaped = false,
-            Some('"') if c == '\\' => escaped = true,
-            Some(q) if c == q => quote = None,
-            Some(_) => {}
-            None if (c == '"' || c == '\'') && " [{,:-".contains(before) => quote = Some(c),
-            None if c == '#' && before.is_whitespace() => return,
-            None if (c == '{' || c == '[') && (!columns.is_empty() || " :-".contains(before)) => {
-                columns.push(column + at + 1);
-            }
-            None if c == '}' || c == ']' => drop(columns.pop()),
-            None => {}
+        let Some(before) = quotes.take(c) else { continue };
+        match c {
+            '#' if before.is_whitespace() => return,
+            '{' | '[' if !columns.is_empty() || " :-".contains(before) => columns.push(column + at + 1),
+            '}' | ']' => drop(columns.pop()),
+            _ => {}
         }
-        before = c;
     }
 }
 
@@ -377,29 +398,17 @@ fn one_line(text: &str) -> String {
 /// Blanks as they should be, outside of texts.
 fn spaced(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
-    let mut quote: Option<char> = None;
+    let mut quotes = Quotes::default();
     let mut depth = 0_usize;
-    let mut escaped = false;
     let mut key_seen = false;
     let letters: Vec<char> = code.chars().collect();
     for (i, c) in letters.iter().copied().enumerate() {
-        if quote.is_some() {
-            match quote {
-                Some('"') if escaped => escaped = false,
-                Some('"') if c == '\\' => escaped = true,
-                Some(q) if c == q => quote = None,
-                _ => {}
-            }
+        let Some(before) = quotes.take(c) else {
             out.push(c);
             continue;
-        }
-        let before = if i == 0 { ' ' } else { letters[i - 1] };
+        };
         let last = out.chars().last();
         match c {
-            '"' | '\'' if " [{,:-".contains(before) => {
-                quote = Some(c);
-                out.push(c);
-            }
             '{' | '[' if depth > 0 || " :-".contains(before) => {
                 depth += 1;
                 out.push(c);
@@ -517,6 +526,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { max_shrink_iters: 50, ..Default::default() })]
+
         #[test]
         fn generated_files_keep_their_meaning(
             names in proptest::collection::vec("[a-z]{1,6}", 1..4),

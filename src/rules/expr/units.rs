@@ -30,6 +30,15 @@ const UNITS: &[(&str, &str, f64, f64)] = &[
     ("arcmin", "angle", std::f64::consts::PI / 10_800.0, 0.0),
     ("arcsec", "angle", std::f64::consts::PI / 648_000.0, 0.0),
     ("mas", "angle", std::f64::consts::PI / 648_000_000.0, 0.0),
+    ("rad/s", "angular speed", 1.0, 0.0),
+    ("deg/s", "angular speed", std::f64::consts::PI / 180.0, 0.0),
+    ("arcsec/s", "angular speed", std::f64::consts::PI / 648_000.0, 0.0),
+    ("m3/s", "flow", 1.0, 0.0),
+    ("m3/min", "flow", 1.0 / 60.0, 0.0),
+    ("m3/h", "flow", 1.0 / 3600.0, 0.0),
+    ("l/s", "flow", 1e-3, 0.0),
+    ("l/min", "flow", 1e-3 / 60.0, 0.0),
+    ("l/h", "flow", 1e-3 / 3600.0, 0.0),
     ("A", "current", 1.0, 0.0),
     ("mA", "current", 1e-3, 0.0),
     ("V", "voltage", 1.0, 0.0),
@@ -60,6 +69,12 @@ fn normal(unit: &str) -> String {
         "volt" | "Volt" => "V",
         "watt" | "Watt" => "W",
         "percent" | "pct" => "%",
+        "degree/second" | "deg/second" | "deg/sec" => "deg/s",
+        "liter/minute" | "L/min" => "l/min",
+        "liter/hour" | "L/h" => "l/h",
+        "liter" | "L" => "l",
+        "newton" | "Newton" => "N",
+        "newton*meter" | "N*m" => "Nm",
         other => other,
     }
     .to_owned()
@@ -111,6 +126,8 @@ mod tests {
         assert_eq!(conversion("K", "deg_C").as_deref(), Some("x - 273.15"));
         assert_eq!(conversion("psi", "Pa").as_deref(), Some("x * 6894.757293168"));
         assert_eq!(conversion("deg", "arcsec").as_deref(), Some("x * 3600.0"));
+        assert_eq!(conversion("l/h", "liter/minute").as_deref(), Some("x * 0.01666666666667"));
+        assert!(same("deg/second", "deg/s") && same("newton*meter", "N m"));
         assert_eq!(conversion("deg", "Pa"), None);
         assert!(same("deg_C", "celsius") && same("m / s", "m/s") && !same("K", "degC"));
     }
