@@ -121,7 +121,9 @@ impl Core {
         now: Tai,
         out: &mut Vec<Output>,
     ) -> Answer {
-        self.rules.rule(rule)?;
+        if !self.engine.knows(rule) {
+            self.rules.rule(rule)?;
+        }
         let parameters: Map<String, serde_json::Value> = if parameters.trim().is_empty() {
             Map::new()
         } else {
@@ -172,6 +174,11 @@ impl Core {
             self.saved_states.remove(&name);
             out.push(Output::Record(Record::delete(format!("engine/{name}"))));
         }
+        let keyed: Vec<Arc<Rule>> =
+            self.rules.iter().filter_map(|(_, e)| e.rule()).filter(|rule| rule.is_keyed()).cloned().collect();
+        for rule in keyed {
+            self.fit_alarms(&rule, out);
+        }
         let mut actions = Vec::new();
         let mut effects = Vec::new();
         let waiting: Vec<(String, String)> = self
@@ -220,7 +227,7 @@ impl Core {
         self.unsaved_rules.insert(name.to_owned());
     }
 
-    fn remove_alarm(&mut self, alarm: &str, out: &mut Vec<Output>) {
+    pub(super) fn remove_alarm(&mut self, alarm: &str, out: &mut Vec<Output>) {
         if let Some(removed) = self.book.remove(alarm) {
             out.push(Output::Publish(Event::Alarm(removed.snapshot)));
         }
@@ -241,21 +248,32 @@ impl Core {
             self.engine.step(RuleInput::SetEnabled { rule: name, enabled: false }, now, &mut effects);
         }
         for rule in &all {
-            // A rule that went into shadow has no alarm any more.
-            let plan = rule.alarm.iter().filter(|_| rule.mode == Mode::Live);
-            let keep: BTreeSet<&str> = plan.map(|plan| plan.name.as_str()).collect();
-            for stale in self.book.names_of(&rule.name).iter().filter(|name| !keep.contains(name.as_str())) {
-                self.remove_alarm(stale, out);
-            }
-            self.ensure_alarm(rule);
+            self.fit_alarms(rule, out);
         }
         self.work_off(&mut effects, now, out);
         out.push(Output::Resubscribe);
         self.checkpoint_due = true;
     }
 
-    /// Makes the rule's alarm if it has one. A delay that the rule leaves at zero is the site's.
-    pub(super) fn ensure_alarm(&mut self, rule: &Rule) {
+    /// The rule has its alarms and no others.
+    fn fit_alarms(&mut self, rule: &Rule, out: &mut Vec<Output>) {
+        // A rule that went into shadow has no alarm any more.
+        let live = rule.mode == Mode::Live;
+        let keep: BTreeSet<String> =
+            if live { self.engine.alarms(&rule.name).into_iter().collect() } else { BTreeSet::new() };
+        // After a restart the keys are known only when the rule's state has been taken up.
+        if self.restored || !live || !rule.is_keyed() {
+            for stale in self.book.names_of(&rule.name).iter().filter(|name| !keep.contains(*name)) {
+                self.remove_alarm(stale, out);
+            }
+        }
+        for alarm in &keep {
+            self.ensure_alarm(rule, alarm);
+        }
+    }
+
+    /// Makes an alarm of the rule if it has any. A delay that the rule leaves at zero is the site's.
+    pub(super) fn ensure_alarm(&mut self, rule: &Rule, alarm: &str) {
         let Some(plan) = rule.alarm.as_ref().filter(|_| rule.mode != Mode::Shadow) else { return };
         let site = &self.settings.alarm;
         let or = |own: std::time::Duration, site: std::time::Duration| if own.is_zero() { site } else { own };
@@ -264,7 +282,7 @@ impl Core {
             auto_unacknowledge: or(plan.config.auto_unacknowledge, site.auto_unacknowledge),
             ..plan.config.clone()
         };
-        self.book.ensure(&plan.name, &rule.name, &rule.revision, &config);
+        self.book.ensure(alarm, &rule.name, &rule.revision, &config);
     }
 
     pub(super) fn enable(&mut self, now: Tai, out: &mut Vec<Output>) {

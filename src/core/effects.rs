@@ -64,8 +64,8 @@ impl Core {
                 self.rule_of_run.insert(header.id.clone(), request.rule.clone());
                 self.runs.queue(header, request.context, plan, actions);
             }
-            Effect::SkipRun { run_id, rule, occurrence, at, reason } => {
-                let header = header_of(&run_id, &rule, None, &occurrence, at);
+            Effect::SkipRun { run_id, rule, key, occurrence, at, reason } => {
+                let header = header_of(&run_id, &rule, key, &occurrence, at);
                 self.rule_of_run.remove(&run_id);
                 self.runs.skip(header, Default::default(), plan_of(&rule), reason.to_string(), now, actions);
             }
@@ -78,6 +78,8 @@ impl Core {
             Effect::SetSeverity { rule, alarm, severity, reason, run_id } => {
                 self.set_severity(&rule, &alarm, severity, reason, run_id, now, actions);
             }
+            Effect::KeySeen { rule, alarm } => self.ensure_alarm(&rule, &alarm),
+            Effect::KeyGone { alarm, .. } => self.remove_alarm(&alarm, out),
             Effect::RuleError { rule, error } => {
                 if self.rules.set_error(&rule.name, error) {
                     self.changed_rules.insert(rule.name.clone());
@@ -174,7 +176,7 @@ impl Core {
         let finding =
             Finding { severity, reason, task_id: run_id, report_url: report_url.filter(|u| !u.is_empty()) };
         if self.book.set_severity(alarm, finding.clone(), now).is_err() {
-            self.ensure_alarm(rule);
+            self.ensure_alarm(rule, alarm);
             self.book.set_severity(alarm, finding, now).expect("the alarm has just been made");
         }
     }
@@ -255,8 +257,9 @@ impl Core {
                 let mut actions = Vec::new();
                 self.runs.reported(run_id, &url, now, &mut actions);
                 self.work_off_actions(actions, now, out);
-                if let Some(plan) = rule.and_then(|rule| rule.alarm.clone())
-                    && let Err(unknown) = self.book.set_report(&plan.name, run_id, &url)
+                let key = self.runs.get(run_id).and_then(|run| run.header.key.clone());
+                if let Some(rule) = rule.filter(|rule| rule.alarm.is_some())
+                    && let Err(unknown) = self.book.set_report(&rule.alarm_name(key.as_deref()), run_id, &url)
                 {
                     out.push(Output::Warn(format!("report of run {run_id}: {unknown}")));
                 }

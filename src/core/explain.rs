@@ -12,8 +12,14 @@ impl Core {
     /// # Errors
     /// There is no rule of that exact name.
     pub fn explain(&self, name: &str, now: Tai) -> Result<Explanation, String> {
-        self.rules.rule(name)?;
-        let of_rule = |run: &&crate::tasks::run::Run| run.header.rule == name;
+        if !self.engine.knows(name) {
+            self.rules.rule(name)?;
+        }
+        // For a rule with `by`, `<rule>.<key>` is one of its keys.
+        let of_rule = |run: &&crate::tasks::run::Run| {
+            let of_key = |key: &String| format!("{}.{key}", run.header.rule) == name;
+            run.header.rule == name || run.header.key.as_ref().is_some_and(of_key)
+        };
         let newest = self.runs.active().chain(self.runs.finished()).filter(of_rule);
         let newest = newest.max_by(|a, b| a.header.at.0.total_cmp(&b.header.at.0));
         let context = newest.map(|run| &run.context);
@@ -23,7 +29,7 @@ impl Core {
             let text = "the CSC is not ENABLED: inputs are read, nothing is started or raised";
             explanation.notes.insert(0, Note::new("not_enabled", text));
         }
-        if let Some(entry) = self.rules.get(name)
+        if let Some(entry) = self.rules.get(&explanation.rule)
             && let Some(note) = explanation.notes.iter_mut().find(|n| n.why == "disabled")
             && !entry.memory().reason.is_empty()
         {
@@ -37,7 +43,10 @@ impl Core {
     /// What operators did to the rule's alarms.
     fn operators(&self, rule: &str, explanation: &mut Explanation, now: Tai) {
         let Some(state) = &mut explanation.alarm else { return };
-        for name in self.book.names_of(rule) {
+        let whole = self.book.names_of(rule);
+        // Of a key it is its own alarm that counts.
+        let names = if whole.is_empty() { vec![rule.to_owned()] } else { whole };
+        for name in names {
             let Some(alarm) = self.book.get(&name) else { continue };
             let by = |who: &str| if who.is_empty() { String::new() } else { format!(" by {who}") };
             if alarm.muted_severity > Severity::None {

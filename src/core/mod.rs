@@ -298,6 +298,11 @@ impl Core {
         self.checkpoint_due
     }
 
+    /// How many keys a rule with `by` has.
+    pub fn keys(&self, rule: &str) -> usize {
+        self.engine.status(rule).map_or(0, |status| status.keys)
+    }
+
     /// The alarms.
     pub fn alarms(&self) -> &Book {
         &self.book

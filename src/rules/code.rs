@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::expr::lists::{to_json, value_of};
 use super::expr::outline::Outline;
 use super::expr::scope::CellPlan;
-use super::expr::tree::{BoolE, Expr, NumE};
+use super::expr::tree::{BoolE, Elem, Expr, NumE};
 use super::expr::{Env, Mark, Stateful};
 use super::flow::FieldNeed;
 use super::keyed::{KeyCode, Table, Tables, frozen_tables};
@@ -24,6 +24,8 @@ use crate::alarms::{Direction, Levels, Severity};
 pub(crate) struct Code {
     pub(crate) inputs: Vec<InputCode>,
     pub(crate) cells: Vec<CellPlan>,
+    /// The rule has a state for each key.
+    pub(crate) by: Option<RuleKey>,
     pub(crate) stateful: Vec<Stateful>,
     /// `when` of the trigger.
     pub(crate) when: Option<BoolE>,
@@ -54,6 +56,18 @@ pub(crate) enum Place {
     Severity(usize),
     /// The condition for this severity of this judgement.
     Level(usize, Severity),
+}
+
+/// The key of a rule.
+#[derive(Debug)]
+pub(crate) struct RuleKey {
+    pub(crate) kind: Elem,
+    /// How it is read from the messages of an input, for each input; none for those that all keys share.
+    pub(crate) inputs: Vec<Option<KeyCode>>,
+    /// As written.
+    pub(crate) texts: Vec<String>,
+    /// A key that is silent for so long goes, seconds.
+    pub(crate) retire: Option<f64>,
 }
 
 /// One input.

@@ -134,6 +134,8 @@ pub enum Effect {
         run_id: String,
         /// The rule.
         rule: Arc<Rule>,
+        /// The key, where the rule has `by`.
+        key: Option<String>,
         /// What happened (design 3.3).
         occurrence: String,
         /// When it happened.
@@ -160,6 +162,20 @@ pub enum Effect {
         reason: String,
         /// The run whose results said so, for an alarm fed by tasks.
         run_id: Option<String>,
+    },
+    /// A rule with `by` has seen a key for the first time, or is asked for all of them: there is such an alarm.
+    KeySeen {
+        /// The rule.
+        rule: Arc<Rule>,
+        /// Name of the alarm.
+        alarm: String,
+    },
+    /// A key is forgotten: its alarm ends.
+    KeyGone {
+        /// The rule.
+        rule: Arc<Rule>,
+        /// Name of the alarm.
+        alarm: String,
     },
     /// The rule's `error` changed: why something is unknown, or `None` if all is known again.
     RuleError {
@@ -271,6 +287,14 @@ pub enum TriggerRefused {
     /// It is switched off.
     #[error("rule \"{0}\" is disabled")]
     Disabled(String),
+    /// It has an alarm and runs for each key.
+    #[error("rule \"{rule}\" has a state for each key: name one, as in {rule}.<key>; known are: {keys}")]
+    NeedsKey {
+        /// Name of the rule.
+        rule: String,
+        /// The first keys that it has.
+        keys: String,
+    },
     /// It went over its budget.
     #[error("rule \"{rule}\" is quarantined: {reason}; enable it again first")]
     Quarantined {

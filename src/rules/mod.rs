@@ -28,6 +28,7 @@ mod spec;
 mod spec_alarm;
 mod template;
 mod test_case;
+mod test_spec;
 mod schema_file;
 mod window;
 mod windowed;

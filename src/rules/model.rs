@@ -52,6 +52,21 @@ pub struct Rule {
     pub(crate) code: Code,
 }
 
+impl Rule {
+    /// True if it has an alarm for each key.
+    pub fn is_keyed(&self) -> bool {
+        self.code.by.is_some()
+    }
+
+    /// The name of its alarm; for a rule with `by`, of that of a key: `<rule>.<key>`.
+    pub fn alarm_name(&self, key: Option<&str>) -> String {
+        match key {
+            Some(key) => format!("{}.{key}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 /// Whether a rule acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -151,7 +151,7 @@ const FROM: &str = "none, warning, serious, critical, always, never";
 /// Reads one rule. `None` only if it is no mapping or has no name.
 pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
     let mut f = Fields::of(node, "a rule", problems)?;
-    f.refuse(&["by", "inhibit_by"]);
+    f.refuse(&["inhibit_by"]);
     let name = f.needed_text("name");
     problems.enter(name.as_ref().map(|n| n.value.as_str()));
     let parameters = match f.get("parameters").map(Node::json) {
@@ -169,6 +169,8 @@ pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
         template: None,
         instances: None,
         parameters,
+        by: f.texts("by").into_iter().map(|at| At { value: Cel(at.value), span: at.span }).collect(),
+        retire: f.seconds("retire"),
         inputs: f.table("inputs", "inputs by name", input),
         trigger: f.get("trigger").and_then(|n| trigger(n, problems)),
         tasks: f.table("tasks", "steps by name", task),
@@ -401,7 +403,7 @@ fn action(node: &Node, problems: &Problems<'_>) -> Option<ActionSpec> {
     // A bare `trigger:` has no parameters.
     let trigger = f.entry("trigger").map(|(_, n)| Free(n.clone()));
     let acknowledge = f.word("acknowledge", SEVERITIES).map(|w| w.value);
-    let (cancel, refused) = (f.text("cancel"), f.text("refused"));
+    let (key, cancel, refused) = (f.text("key"), f.text("cancel"), f.text("refused"));
     if usize::from(trigger.is_some()) + usize::from(acknowledge.is_some()) + usize::from(cancel.is_some())
         != 1
     {
@@ -413,7 +415,7 @@ fn action(node: &Node, problems: &Problems<'_>) -> Option<ActionSpec> {
         problems.add(node.span, "`trigger` has parameters, or nothing: {pipeline: x.yaml}");
     }
     f.finish();
-    at.map(|at| ActionSpec { at, trigger, acknowledge, cancel, refused, span })
+    at.map(|at| ActionSpec { at, key, trigger, acknowledge, cancel, refused, span })
 }
 
 fn expect(node: &Node, problems: &Problems<'_>) -> Option<ExpectSpec> {
@@ -423,6 +425,8 @@ fn expect(node: &Node, problems: &Problems<'_>) -> Option<ExpectSpec> {
     }
     let spec = f.seconds("at").map(|at| ExpectSpec {
         at,
+        key: f.text("key"),
+        keys: f.count("keys"),
         severity: f.word("severity", SEVERITIES).map(|w| w.value),
         max_severity: f.word("max_severity", SEVERITIES).map(|w| w.value),
         acknowledged: f.flag("acknowledged"),

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 
 use super::model::{Budget, FromLevel, Mode, Overlap};
+pub(crate) use super::test_spec::{ActionSpec, ExpectSpec, TestSpec};
 use super::yaml::{Key, Node, Span};
 use crate::alarms::Direction;
 
@@ -132,6 +133,12 @@ pub(crate) struct RuleSpec {
     /// Values with defaults that `trigger` may override.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub(crate) parameters: serde_json::Map<String, serde_json::Value>,
+    /// The key: `input.field`, or any expression on the message of one input; one for each input that has it. There is
+    /// an alarm, and a state, for each key. Inputs that it does not read are the same for all keys.
+    #[schemars(with = "Option<CelOrMany>")]
+    pub(crate) by: Vec<At<Cel>>,
+    /// With `by`: a key goes when it was silent for so long (a day, and only if its alarm is at none).
+    pub(crate) retire: Option<At<Seconds>>,
     /// What it reads.
     pub(crate) inputs: Table<InputSpec>,
     /// What starts a run.
@@ -151,6 +158,14 @@ pub(crate) struct RuleSpec {
     pub(crate) tests: Vec<TestSpec>,
     #[schemars(skip)]
     pub(crate) span: Span,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+enum CelOrMany {
+    One(Cel),
+    Many(Vec<Cel>),
 }
 
 /// Limits against floods; above them the rule is quarantined.
@@ -423,70 +438,4 @@ enum FromSchema {
     Critical,
     Always,
     Never,
-}
-
-/// A test of the rule.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct TestSpec {
-    /// Name.
-    pub(crate) name: At<String>,
-    /// Input name to series: `8x90` (ninety times 8), `8+0.1x90` (ninety values in steps of 0.1), `_` missing, `nan`,
-    /// `@20s` the period; or a list of messages `{at: 10s, field: value, ...}`.
-    pub(crate) series: Table<Free>,
-    /// What steps that are no built-in analyses answer: their result, or `fail` or `timeout`; `{delay: 30s, ...}` comes
-    /// later; a list has an answer for each time.
-    pub(crate) results: Table<Free>,
-    /// What operators do, and when.
-    pub(crate) actions: Vec<ActionSpec>,
-    /// What must be so, and when.
-    pub(crate) expect: Vec<ExpectSpec>,
-}
-
-/// One expectation.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct ExpectSpec {
-    /// Time since the start of the series.
-    pub(crate) at: At<Seconds>,
-    /// Severity of the alarm at that time.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
-    pub(crate) severity: Option<crate::alarms::Severity>,
-    /// Highest severity since the alarm was nominal or acknowledged.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
-    pub(crate) max_severity: Option<crate::alarms::Severity>,
-    /// Whether the alarm is acknowledged.
-    pub(crate) acknowledged: Option<At<bool>>,
-    /// The reason has this in it.
-    pub(crate) reason: Option<At<String>>,
-    /// How many runs were started by then.
-    pub(crate) runs: Option<At<u64>>,
-    /// How many occurrences were skipped by then.
-    pub(crate) skipped: Option<At<u64>>,
-    /// State of a step in the newest run.
-    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
-    pub(crate) tasks: Table<At<String>>,
-    /// The rule's error has this in it; an empty text is no error.
-    pub(crate) error: Option<At<String>>,
-    #[schemars(skip)]
-    pub(crate) span: Span,
-}
-
-/// Something that an operator does in a test: one of the commands.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct ActionSpec {
-    /// Time since the start of the series.
-    pub(crate) at: At<Seconds>,
-    /// Runs the rule by hand, with these parameters.
-    pub(crate) trigger: Option<Free>,
-    /// Acknowledges the alarm at this severity.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
-    pub(crate) acknowledge: Option<crate::alarms::Severity>,
-    /// Cancels the newest run; the text is the reason.
-    pub(crate) cancel: Option<At<String>>,
-    /// The command must fail, and its text have this in it.
-    pub(crate) refused: Option<At<String>>,
-    #[schemars(skip)]
-    pub(crate) span: Span,
 }

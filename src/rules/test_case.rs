@@ -116,6 +116,8 @@ pub struct TestAction {
     pub at_s: f64,
     /// Where it is.
     pub span: (usize, usize),
+    /// For a rule with `by`: which key is meant.
+    pub key: Option<String>,
     /// What is commanded.
     pub command: TestCommand,
     /// The command must fail with a text that has this in it.
@@ -140,6 +142,10 @@ pub struct Expectation {
     pub at_s: f64,
     /// Where it is.
     pub span: (usize, usize),
+    /// For a rule with `by`: of which key the rest is expected.
+    pub key: Option<String>,
+    /// How many keys the rule has.
+    pub keys: Option<Expected<u64>>,
     /// Severity of the alarm.
     pub severity: Option<Severity>,
     /// Highest severity since the alarm was nominal or acknowledged.

@@ -50,9 +50,11 @@ pub(super) fn compare(expect: &Expectation, seen: &Seen<'_>) -> (usize, Vec<Othe
         let wanted = format!("a text with \"{}\"", expected.value);
         check("reason", expected.span, now.contains(&expected.value), wanted, format!("\"{now}\""));
     }
-    for (what, expected, now) in
-        [("runs", &expect.runs, seen.runs), ("skipped", &expect.skipped, seen.skipped)]
-    {
+    for (what, expected, now) in [
+        ("keys", &expect.keys, seen.keys),
+        ("runs", &expect.runs, seen.runs),
+        ("skipped", &expect.skipped, seen.skipped),
+    ] {
         if let Some(expected) = expected {
             let now = now as u64;
             check(what, expected.span, now == expected.value, expected.value.to_string(), now.to_string());

@@ -27,6 +27,8 @@ const SAME_S: f64 = 1e-5;
 /// What there is to be compared with expectations.
 pub(super) struct Seen<'a> {
     pub(super) alarm: Option<AlarmSnapshot>,
+    /// Keys of a rule with `by`.
+    pub(super) keys: usize,
     pub(super) runs: usize,
     pub(super) skipped: usize,
     pub(super) newest: Option<&'a Run>,
@@ -200,8 +202,9 @@ impl<'a> Player<'a> {
     }
 
     fn act(&mut self, action: &TestAction) {
-        let rule = self.job.rule.name.clone();
-        let alarm = self.job.rule.alarm.as_ref().map_or_else(|| rule.clone(), |plan| plan.name.clone());
+        // The alarm of a key has the name by which it is triggered by hand, too.
+        let alarm = self.job.rule.alarm_name(action.key.as_deref());
+        let rule = alarm.clone();
         let command = match &action.command {
             TestCommand::Trigger(parameters) => {
                 let parameters = Json::Object(parameters.clone()).to_string();
@@ -213,7 +216,8 @@ impl<'a> Player<'a> {
                 Command::Acknowledge { alarm, severity: (*severity).into(), user: "test".to_owned() }
             }
             TestCommand::Cancel(reason) => {
-                let task_id = self.started.last().cloned().unwrap_or_default();
+                let task_id =
+                    self.of_key(action.key.as_deref()).last().map_or_else(String::new, |id| (*id).clone());
                 Command::CancelTask { task_id, reason: reason.clone() }
             }
         };
@@ -323,11 +327,15 @@ impl<'a> Player<'a> {
 
     fn compare(&mut self, expect: &Expectation) {
         let rule = &self.job.rule;
+        let key = expect.key.as_deref();
+        let runs = self.of_key(key);
+        let skipped = self.skipped.iter().filter(|id| self.has_key(id, key)).count();
         let seen = Seen {
-            alarm: rule.alarm.as_ref().and_then(|plan| self.core.alarms().get(&plan.name)),
-            runs: self.started.len(),
-            skipped: self.skipped.len(),
-            newest: self.started.last().and_then(|id| self.core.runs().get(id)),
+            alarm: self.core.alarms().get(&rule.alarm_name(key)),
+            keys: self.core.keys(&rule.name),
+            runs: runs.len(),
+            skipped,
+            newest: runs.last().and_then(|id| self.core.runs().get(id)),
             error: self.core.rules().get(&rule.name).map(|entry| entry.error()).unwrap_or_default(),
         };
         let (checks, otherwise) = expect::compare(expect, &seen);
@@ -335,6 +343,16 @@ impl<'a> Player<'a> {
         for one in otherwise {
             self.otherwise(one.span, &one.what, one.expected, one.seen);
         }
+    }
+
+    /// The runs that were started, of a key if one is given.
+    fn of_key(&self, key: Option<&str>) -> Vec<&String> {
+        self.started.iter().filter(|id| self.has_key(id, key)).collect()
+    }
+
+    fn has_key(&self, run_id: &str, key: Option<&str>) -> bool {
+        let of_run = |id: &str| self.core.runs().get(id).and_then(|run| run.header.key.as_deref());
+        key.is_none() || of_run(run_id) == key
     }
 
     fn otherwise(&mut self, span: (usize, usize), what: &str, expected: String, seen: String) {

@@ -5,6 +5,7 @@ mod crash;
 mod explain;
 mod flow;
 mod tell;
+mod keys;
 mod watcher;
 
 use std::collections::BTreeMap;

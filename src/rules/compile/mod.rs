@@ -194,6 +194,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         told: Cell::new(0),
     };
     let inputs = inputs::inputs(&mut work);
+    let by = keys::rule_key(&work, &inputs);
     let workflow = workflow::workflow(&mut work);
     let (trigger, when, when_reads) = trigger(&work);
     let alarm = alarm::alarm(&work, &trigger.on);
@@ -224,7 +225,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         report: spec.report.and_then(|r| r.from).unwrap_or_default(),
         budget: spec.budget.unwrap_or_default(),
         tests,
-        code: Code { inputs, cells, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
+        code: Code { inputs, cells, by, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
     })
 }
 

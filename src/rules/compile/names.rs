@@ -54,10 +54,12 @@ fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Op
         "value" if may.value => {}
         "value" => wrong("`value` is known in an alarm with `value` only".to_owned(), None),
         "trigger" => {
+            let known = ["kind", "occurrence", "at", "input"].into_iter();
+            let known: Vec<&str> = known.chain((!work.spec.by.is_empty()).then_some("key")).collect();
             if let Some(field) = parts.get(1)
-                && !["kind", "occurrence", "at", "input"].contains(field)
+                && !known.contains(field)
             {
-                let help = suggest(field, ["kind", "occurrence", "at", "input"], "fields of the trigger");
+                let help = suggest(field, known.iter().copied(), "fields of the trigger");
                 wrong(format!("the trigger has no \"{field}\""), help);
             }
         }

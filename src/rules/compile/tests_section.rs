@@ -28,7 +28,7 @@ fn one(work: &Work<'_>, inputs: &[InputCode], test: &TestSpec) -> TestCase {
         span: test.name.span,
         topics: topics(work, inputs, test),
         results: test.results.0.iter().map(|(k, v)| (k.name.clone(), results(work, &v.0))).collect(),
-        actions: test.actions.iter().filter_map(action).collect(),
+        actions: test.actions.iter().filter_map(|a| action(work, a)).collect(),
         expect: test.expect.iter().map(|e| expectation(work, e)).collect(),
     }
 }
@@ -57,14 +57,25 @@ fn expectation(work: &Work<'_>, e: &ExpectSpec) -> Expectation {
     if of_alarm && work.spec.alarm.is_none() {
         work.problems.add(e.span, "the rule has no alarm, so nothing can be expected of it");
     }
+    let keyed = !work.spec.by.is_empty();
+    if let Some(key) = e.key.as_ref().filter(|_| !keyed) {
+        work.problems.add(key.span, "the rule has no `by`, so it has no keys");
+    } else if let Some(keys) = e.keys.as_ref().filter(|_| !keyed) {
+        work.problems.add(keys.span, "the rule has no `by`, so it has no keys");
+    } else if of_alarm && keyed && e.key.is_none() {
+        let help = "add `key: ...`".to_owned();
+        work.problems.add_help(e.span, "the rule has an alarm for each key: say which", help);
+    }
     let of_runs = e.runs.is_some() || e.skipped.is_some() || !e.tasks.0.is_empty();
-    if !of_alarm && !of_runs && e.error.is_none() {
+    if !of_alarm && !of_runs && e.error.is_none() && e.keys.is_none() {
         let help = "add severity, reason, runs, tasks, ...".to_owned();
         work.problems.add_help(e.span, "nothing is expected here", help);
     }
     Expectation {
         at_s: e.at.value.0,
         span: e.span,
+        key: e.key.as_ref().map(|key| key.value.clone()),
+        keys: expected(&e.keys),
         severity: e.severity,
         max_severity: e.max_severity,
         acknowledged: expected(&e.acknowledged),
@@ -86,7 +97,11 @@ fn expected<T: Clone>(at: &Option<At<T>>) -> Option<Expected<T>> {
 }
 
 /// What was read has exactly one command.
-fn action(spec: &ActionSpec) -> Option<TestAction> {
+fn action(work: &Work<'_>, spec: &ActionSpec) -> Option<TestAction> {
+    if let Some(key) = spec.key.as_ref().filter(|_| work.spec.by.is_empty()) {
+        work.problems.add(key.span, "the rule has no `by`, so it has no keys");
+    }
+    let key = spec.key.as_ref().map(|key| key.value.clone());
     let command = if let Some(parameters) = &spec.trigger {
         TestCommand::Trigger(match parameters.0.json() {
             Json::Object(parameters) => parameters,
@@ -98,7 +113,7 @@ fn action(spec: &ActionSpec) -> Option<TestAction> {
         TestCommand::Cancel(spec.cancel.as_ref()?.value.clone())
     };
     let refused = spec.refused.as_ref().map(|r| r.value.clone());
-    Some(TestAction { at_s: spec.at.value.0, span: spec.span, command, refused })
+    Some(TestAction { at_s: spec.at.value.0, span: spec.span, key, command, refused })
 }
 
 /// An answer, or a list with one for each time.

@@ -58,9 +58,22 @@ impl Outcome {
 }
 
 impl Engine {
-    /// What a rule makes of what it knows; `newest` is the context of its newest run. None if there is no such rule.
+    /// What a rule makes of what it knows; `newest` is the context of its newest run. None if there is no such rule. Of a rule
+    /// with `by` one key is explained: `<rule>.<key>`.
     pub fn explain(&self, rule: &str, newest: Option<&RunContext>, now: Tai) -> Option<Explanation> {
-        self.by_name.get(rule).map(|i| self.states[*i].explain(newest, now.0))
+        let (i, key) = self.named(rule)?;
+        let state = &self.states[i];
+        let mut explanation = match &key {
+            Some(key) => state.of_key(key)?.explain(newest, now.0),
+            None => state.explain(newest, now.0),
+        };
+        if key.is_none() && state.rule.is_keyed() {
+            let keys = state.keys();
+            let some = keys.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+            let text = format!("the rule has {} keys, name one as in {rule}.<key>: {some}", keys.len());
+            explanation.notes.push(Note::new("keyed", text));
+        }
+        Some(explanation)
     }
 }
 

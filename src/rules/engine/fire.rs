@@ -101,19 +101,21 @@ impl RuleState {
             .filter(|(_, m)| m.sent.is_finite())
             .map(|(i, m)| (i.name.clone(), m.sent))
             .collect();
+        let key = self.key.as_ref().map(|key| ("key".to_owned(), Json::from(key.text.as_str())));
         RunContext {
             inputs: code.inputs_as_json(&self.cells, &self.marks, &self.tables, now),
             stamps,
             parameters: parameters.clone(),
             tasks: Map::new(),
-            trigger: Map::new(),
+            trigger: key.into_iter().collect(),
             at: Tai(now),
         }
     }
 
     fn run_id(&self, occurrence: &str) -> String {
-        // The key is empty: rules with `by` are not in this version.
-        hash16(&format!("{}\n{}\n\n{occurrence}", self.rule.name, self.rule.revision))
+        // A rule without `by` has an empty key.
+        let key = self.key.as_ref().map_or("", |key| key.text.as_str());
+        hash16(&format!("{}\n{}\n{key}\n{occurrence}", self.rule.name, self.rule.revision))
     }
 
     fn queued(
@@ -125,14 +127,13 @@ impl RuleState {
         parameters: &Map<String, Json>,
     ) -> Queued {
         let mut context = self.context(now, parameters);
-        let mut trigger = Map::new();
+        let trigger = &mut context.trigger;
         trigger.insert("kind".to_owned(), Json::from(kind));
         trigger.insert("occurrence".to_owned(), Json::from(occurrence.text.as_str()));
         trigger.insert("at".to_owned(), Json::from(occurrence.at.0));
         if let Some(input) = input {
             trigger.insert("input".to_owned(), Json::from(self.rule.code.inputs[input].name.as_str()));
         }
-        context.trigger = trigger;
         Queued {
             run_id: self.run_id(&occurrence.text),
             occurrence: occurrence.text.clone(),
@@ -145,6 +146,7 @@ impl RuleState {
         out.push(Effect::SkipRun {
             run_id: queued.run_id.clone(),
             rule: self.rule.clone(),
+            key: self.key.as_ref().map(|key| key.text.clone()),
             occurrence: queued.occurrence.clone(),
             at: queued.at,
             reason,
@@ -256,7 +258,7 @@ impl RuleState {
         RunRequest {
             run_id: queued.run_id,
             rule: self.rule.clone(),
-            key: None,
+            key: self.key.as_ref().map(|key| key.text.clone()),
             occurrence: queued.occurrence,
             at: queued.at,
             context: queued.context,
@@ -286,6 +288,9 @@ impl RuleState {
 
     /// What waits will not run.
     pub(super) fn withdraw(&mut self, out: &mut Vec<Effect>) {
+        if let Some(family) = &mut self.family {
+            family.in_order(|member| member.withdraw(out));
+        }
         for queued in std::mem::take(&mut self.work.queue) {
             self.skip(&queued, SkipReason::Withdrawn, out);
         }

@@ -262,7 +262,7 @@ impl RuleState {
         {
             out.push(Effect::SetSeverity {
                 rule: self.rule.clone(),
-                alarm: plan.name.clone(),
+                alarm: self.key.as_ref().map_or_else(|| plan.name.clone(), |key| key.alarm.clone()),
                 severity,
                 reason,
                 run_id,

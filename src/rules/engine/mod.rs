@@ -12,10 +12,13 @@
 
 mod calm;
 mod explain;
+mod family;
 mod fire;
 mod judge;
+mod keyed_rule;
 mod keys;
 mod routes;
+mod saved;
 mod state;
 mod time;
 
@@ -48,6 +51,8 @@ pub struct RuleStatus {
     pub last_triggered: Option<Tai>,
     /// Values dropped because a window was full.
     pub dropped: u64,
+    /// Keys that a rule with `by` has.
+    pub keys: usize,
     /// Keys dropped because there were too many, and messages whose key is not fit to be one.
     pub dropped_keys: u64,
 }
@@ -90,13 +95,19 @@ impl Engine {
             Input::History(sample) => self.sample(sample, now.0, Feed::History, out),
             Input::Tick => {}
             Input::StepEnded { rule, run_id, ctx } => {
-                if let Some(state) = self.find(rule) {
-                    state.step_ended(run_id, ctx, now.0, out);
+                if let Some(i) = self.by_name.get(rule).copied() {
+                    self.states[i].touched = true;
+                    self.states[i].step_of_run(run_id, ctx, now.0, out);
+                    self.schedule(i, now.0);
                 }
             }
             Input::RunEnded { rule, run_id } => {
-                if let Some(state) = self.find(rule) {
-                    state.run_ended(run_id, now.0, out);
+                if let Some(i) = self.by_name.get(rule).copied() {
+                    self.states[i].touched = true;
+                    self.states[i].for_run(run_id, now.0, out, |state, out| {
+                        state.run_ended(run_id, now.0, out);
+                    });
+                    self.schedule(i, now.0);
                 }
             }
             Input::SetEnabled { rule, enabled } => {
@@ -120,9 +131,51 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) -> Result<String, TriggerRefused> {
         self.run_timers(now.0, out);
-        match self.find(what.rule) {
-            Some(state) => state.by_hand(&what, now.0, out),
-            None => Err(TriggerRefused::UnknownRule(what.rule.to_owned())),
+        let Some((i, key)) = self.named(what.rule) else {
+            return Err(TriggerRefused::UnknownRule(what.rule.to_owned()));
+        };
+        let state = &mut self.states[i];
+        state.touched = true;
+        let answer = match key {
+            _ if state.family.is_none() => state.by_hand(&what, now.0, out),
+            None => {
+                let keys = state.keys().iter().take(5).copied().collect::<Vec<_>>().join(", ");
+                Err(TriggerRefused::NeedsKey { rule: what.rule.to_owned(), keys })
+            }
+            Some(key) => {
+                let known = state.for_key(&key, now.0, out, |state, out| state.by_hand(&what, now.0, out));
+                known.unwrap_or_else(|| Err(TriggerRefused::UnknownRule(what.rule.to_owned())))
+            }
+        };
+        self.schedule(i, now.0);
+        answer
+    }
+
+    /// The rule of an exact name, or of `<rule>.<key>` for a rule with `by`.
+    pub(super) fn named(&self, name: &str) -> Option<(usize, Option<String>)> {
+        if let Some(i) = self.by_name.get(name) {
+            return Some((*i, None));
+        }
+        let keyed = |(at, _): (usize, &str)| {
+            let i = *self.by_name.get(&name[..at])?;
+            let key = &name[at + 1..];
+            self.states[i].keys().contains(&key).then(|| (i, Some(key.to_owned())))
+        };
+        name.match_indices('.').find_map(keyed)
+    }
+
+    /// True if a rule of this name can be triggered: also `<rule>.<key>`, for a key that is known.
+    pub fn knows(&self, name: &str) -> bool {
+        self.named(name).is_some()
+    }
+
+    /// Names of the alarms that a rule has: its own, or those of its keys.
+    pub fn alarms(&self, rule: &str) -> Vec<String> {
+        let Some(state) = self.by_name.get(rule).map(|i| &self.states[*i]) else { return Vec::new() };
+        match (&state.rule.alarm, &state.family) {
+            (None, _) => Vec::new(),
+            (Some(plan), None) => vec![plan.name.clone()],
+            (Some(_), Some(family)) => family.alarms().map(str::to_owned).collect(),
         }
     }
 
@@ -143,7 +196,7 @@ impl Engine {
 
     /// How a rule stands.
     pub fn status(&self, rule: &str) -> Option<RuleStatus> {
-        self.by_name.get(rule).map(|i| self.states[*i].status())
+        self.by_name.get(rule).map(|i| &self.states[*i]).map(|state| state.family_status(state.status()))
     }
 
     /// The rules, in order.
@@ -165,11 +218,12 @@ impl Engine {
                 }
                 Some(mut state) => {
                     state.withdraw(out);
-                    let mut fresh = RuleState::new(rule.clone());
+                    let mut fresh = RuleState::root(rule.clone());
                     fresh.enabled = state.enabled;
+                    fresh.adopt_keys(&state, now.0);
                     fresh
                 }
-                None => RuleState::new(rule.clone()),
+                None => RuleState::root(rule.clone()),
             };
             state.start_clocks(now.0);
             self.states.push(state);
@@ -215,8 +269,10 @@ impl Engine {
     /// Takes such a state back; one of another revision is ignored, and the answer is false.
     pub fn restore(&mut self, rule: &str, saved: &serde_json::Value) -> bool {
         let Some(i) = self.by_name.get(rule).copied() else { return false };
-        self.states[i].touched = true;
-        let done = self.states[i].load(saved);
+        let state = &mut self.states[i];
+        state.touched = true;
+        let done =
+            if state.family.is_some() { state.family_load(saved, self.now) } else { state.load(saved) };
         self.schedule(i, self.now);
         done
     }
@@ -229,12 +285,6 @@ impl Engine {
         }
     }
 
-    fn find(&mut self, rule: &str) -> Option<&mut RuleState> {
-        let state = &mut self.states[*self.by_name.get(rule)?];
-        state.touched = true;
-        Some(state)
-    }
-
     fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
         let Engine { states, routes, timers, subscriptions, evaluations, .. } = self;
         let Some(routes) = routes.get(sample.topic.0 as usize) else { return };
@@ -243,6 +293,17 @@ impl Engine {
         while k < routes.len() {
             let i = routes[k].rule as usize;
             let state = &mut states[i];
+            if state.family.is_some() {
+                let own = &routes[k..];
+                let own = &own[..own.iter().take_while(|r| r.rule as usize == i).count()];
+                k += own.len();
+                if feed != Feed::History || state.filling {
+                    state.touched = true;
+                    *evaluations += state.family_sample(own, sample, (feed, subscriptions, now), out);
+                    schedule(state, timers, i, now);
+                }
+                continue;
+            }
             let mut dirty = 0;
             while k < routes.len() && routes[k].rule as usize == i {
                 if feed != Feed::History || state.filling {
@@ -280,6 +341,11 @@ impl Engine {
                 continue;
             }
             state.touched = true;
+            if state.family.is_some() {
+                self.evaluations += state.family_on_time(due, now, out);
+                self.schedule(i, due);
+                continue;
+            }
             let at = state.catch_up(due, now);
             if state.enabled {
                 self.evaluations += 1;

@@ -24,6 +24,8 @@ pub(super) struct Route {
     pub(super) filter: Box<[u16]>,
     /// Those that the key of the input reads; none if it has none.
     pub(super) key: Option<Box<[u16]>>,
+    /// Those that the key of the rule reads, if it reads this input.
+    pub(super) member: Option<Box<[u16]>>,
 }
 
 /// The routes of a topic, each list in the order of the rules. A message costs what its instance's rules cost, however
@@ -96,7 +98,8 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
                 }
                 None => {}
             }
-            if input.by.is_some() {
+            let of_rule = code.by.as_ref().and_then(|by| by.inputs[k].as_ref());
+            if input.by.is_some() || of_rule.is_some() {
                 // The newest of each key, as far as it counts.
                 topic.history.count = topic.history.count.max(MOST_KEYS);
                 if input.max_age.is_finite() {
@@ -113,6 +116,7 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
             let mut map: Vec<(u16, u16)> = own.map(|(at, plan)| (cell(&plan.need), at as u16)).collect();
             let filter = input.filter.iter().flat_map(|f| &f.needs).map(&mut cell).collect();
             let key = input.by.as_ref().map(|by| by.needs.iter().map(&mut cell).collect());
+            let member = of_rule.map(|by| by.needs.iter().map(&mut cell).collect());
             let first = map.remove(0);
             let route = Route {
                 rule: i as u32,
@@ -123,6 +127,7 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
                 rest: map.into(),
                 filter,
                 key,
+                member,
             };
             routes[id].push((input.index, route));
         }

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use salobj::{Tai, Value};
-use serde_json::{Value as Json, json};
 
 use super::calm::Calm;
 use super::explain::Last;
+use super::family::{Family, MemberKey};
 use super::fire::{Occurrence, Queued};
 use super::judge::CondState;
 use super::routes::Route;
@@ -50,6 +50,10 @@ pub(super) struct RuleState {
     pub(super) windows: Vec<Option<Windowed>>,
     /// The inputs with `by`.
     pub(super) tables: Tables,
+    /// For a rule with `by`: its keys; all else but what they share is theirs.
+    pub(super) family: Option<Box<Family>>,
+    /// For one of these: its key.
+    pub(super) key: Option<Box<MemberKey>>,
     /// What `when` was when it was last known.
     pub(super) when_last: Option<bool>,
     pub(super) conditions: Vec<CondState>,
@@ -60,7 +64,7 @@ pub(super) struct RuleState {
     /// Why the alarm is unknown, or a part of it.
     pub(super) alarm_error: Option<String>,
     /// What was told of these and of a quarantine.
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// The run whose results the alarm was last judged on.
     pub(super) fed: Fed,
     /// Its next deadline, and its earliest entry in the queue of deadlines, which may be before it.
@@ -167,6 +171,8 @@ impl RuleState {
             memory: vec![Memory::default(); code.stateful.len()],
             windows,
             tables,
+            family: None,
+            key: None,
             when_last: None,
             conditions,
             said: None,
@@ -184,13 +190,25 @@ impl RuleState {
         }
     }
 
+    /// The state of a rule, with the keys of one with `by`.
+    pub(super) fn root(rule: Arc<Rule>) -> RuleState {
+        let family = rule.code.by.as_ref().map(|_| Box::default());
+        RuleState { family, ..RuleState::new(rule) }
+    }
+
     /// The same definition, read again.
     pub(super) fn take_rule(&mut self, rule: Arc<Rule>) {
+        if let Some(family) = &mut self.family {
+            family.in_order(|member| member.rule = rule.clone());
+        }
         self.rule = rule;
     }
 
     /// Starts what runs from now on: `every`, the grace of `absent`.
     pub(super) fn start_clocks(&mut self, now: f64) {
+        if self.family.is_some() {
+            return self.family_each(now, &mut Vec::new(), |member, _| member.start_clocks(now));
+        }
         if let Occasion::Every(period) = self.rule.trigger.on
             && !self.next_every.is_finite()
         {
@@ -233,7 +251,7 @@ impl RuleState {
     }
 
     /// The filter of the input is true for this message.
-    fn passes(&self, route: &Route, sample: &Sample<'_>) -> bool {
+    pub(super) fn passes(&self, route: &Route, sample: &Sample<'_>) -> bool {
         let rule = &self.rule;
         let Some(filter) = &rule.code.inputs[usize::from(route.input)].filter else { return true };
         let cell = |at: &u16| sample.cells.get(usize::from(*at)).cloned().unwrap_or_default();
@@ -334,6 +352,12 @@ impl RuleState {
             return;
         }
         self.well = false;
+        if self.family.is_some() {
+            return self.family_each(now, out, |member, out| {
+                member.say_key(out);
+                member.reevaluate(now, out);
+            });
+        }
         for (memory, plan) in self.memory.iter_mut().zip(&self.rule.code.stateful) {
             memory.begin_anew(&plan.kind);
         }
@@ -351,6 +375,14 @@ impl RuleState {
 
     pub(super) fn set_enabled(&mut self, enabled: bool, now: f64, out: &mut Vec<Effect>) {
         self.well = false;
+        if self.family.is_some() {
+            self.enabled = enabled;
+            if enabled && self.quarantined.take().is_some() {
+                self.work.runs.clear();
+                self.work.commands.clear();
+            }
+            return self.family_each(now, out, |member, out| member.set_enabled(enabled, now, out));
+        }
         if !enabled {
             self.enabled = false;
             self.withdraw(out);
@@ -387,6 +419,9 @@ impl RuleState {
     pub(super) fn next_deadline(&self, now: f64) -> f64 {
         if !self.enabled {
             return f64::INFINITY;
+        }
+        if let Some(family) = &self.family {
+            return family.next_deadline();
         }
         let mut next = self.next_every;
         let judged = self.rule.code.alarm.is_some() || self.rule.trigger.on == Occasion::Edge;
@@ -434,64 +469,8 @@ impl RuleState {
             last_triggered: self.work.last_run.is_finite().then_some(Tai(self.work.last_run)),
             dropped: self.windows.iter().flatten().map(Windowed::dropped).sum::<u64>()
                 + self.tables.iter().flatten().map(|t| t.dropped_values()).sum::<u64>(),
+            keys: 0,
             dropped_keys: self.tables.iter().flatten().map(|t| t.dropped).sum(),
         }
-    }
-
-    /// For the journal: all but latched values and windows.
-    pub(super) fn save(&self) -> Json {
-        json!({
-            "revision": self.rule.revision,
-            "enabled": self.enabled,
-            "memory": self.memory.iter().map(Memory::save).collect::<Vec<_>>(),
-            "when_last": self.when_last,
-            "conditions": self.conditions.iter().map(CondState::save).collect::<Vec<_>>(),
-            "said": self.said,
-            "fed": self.fed,
-            "running": self.work.running,
-            "queue": self.work.queue,
-            "recent": self.work.recent,
-            "last_run": self.work.last_run,
-            "runs": self.work.runs,
-            "commands": self.work.commands,
-            "quarantined": self.quarantined,
-        })
-    }
-
-    /// From the journal; false if it is another revision's.
-    pub(super) fn load(&mut self, saved: &Json) -> bool {
-        let memory: Option<Vec<Memory>> = saved
-            .get("memory")
-            .and_then(Json::as_array)
-            .and_then(|all| all.iter().map(Memory::load).collect());
-        let conditions: Option<Vec<CondState>> = saved
-            .get("conditions")
-            .and_then(Json::as_array)
-            .and_then(|all| all.iter().map(CondState::load).collect());
-        let (Some(memory), Some(conditions)) = (memory, conditions) else { return false };
-        if saved.get("revision").and_then(Json::as_str) != Some(&self.rule.revision)
-            || memory.len() != self.memory.len()
-            || conditions.len() != self.conditions.len()
-        {
-            return false;
-        }
-        fn part<T: serde::de::DeserializeOwned>(saved: &Json, key: &str) -> Option<T> {
-            serde_json::from_value(saved.get(key)?.clone()).ok()
-        }
-        self.memory = memory;
-        self.conditions = conditions;
-        self.well = false;
-        self.enabled = part(saved, "enabled").unwrap_or(true);
-        self.when_last = part(saved, "when_last").unwrap_or_default();
-        self.said = part(saved, "said").unwrap_or_default();
-        self.fed = part(saved, "fed").unwrap_or_default();
-        self.work.running = part(saved, "running").unwrap_or_default();
-        self.work.queue = part(saved, "queue").unwrap_or_default();
-        self.work.recent = part(saved, "recent").unwrap_or_default();
-        self.work.last_run = part(saved, "last_run").unwrap_or(f64::NEG_INFINITY);
-        self.work.runs = part(saved, "runs").unwrap_or_default();
-        self.work.commands = part(saved, "commands").unwrap_or_default();
-        self.quarantined = part(saved, "quarantined").unwrap_or_default();
-        true
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Bench {
     pub(super) start: Tai,
     pub(super) effects: Vec<Effect>,
     offset: i64,
+    /// Messages are of the past.
+    pub(super) past: bool,
     /// The newest run: its rule, id and context.
     run: Option<(String, String, RunContext)>,
 }
@@ -35,6 +37,7 @@ impl Bench {
             start,
             effects: Vec::new(),
             offset: 0,
+            past: false,
             run: None,
         }
     }
@@ -80,7 +83,8 @@ impl Bench {
             offset: self.offset,
             cells: &cells,
         };
-        self.engine.step(Input::Sample(&sample), self.now, &mut self.effects);
+        let input = if self.past { Input::History(&sample) } else { Input::Sample(&sample) };
+        self.engine.step(input, self.now, &mut self.effects);
         self
     }
 
@@ -113,6 +117,8 @@ impl Bench {
             Effect::StartRun(r) => format!("start {}", r.occurrence.split(':').next().unwrap_or("")),
             Effect::QueueRun(r) => format!("queue {}", r.occurrence.split(':').next().unwrap_or("")),
             Effect::SkipRun { reason, .. } => format!("skip: {reason}"),
+            Effect::KeySeen { alarm, .. } => format!("key {alarm}"),
+            Effect::KeyGone { alarm, .. } => format!("gone {alarm}"),
             Effect::CancelRun { .. } => "cancel".to_owned(),
             Effect::SetSeverity { severity, reason, .. } => format!("{severity} {reason}").trim().to_owned(),
             Effect::RuleError { error, .. } => format!("error: {}", error.as_deref().unwrap_or("-")),

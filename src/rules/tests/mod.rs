@@ -5,5 +5,6 @@ mod bench;
 mod calm;
 mod files;
 mod keyed_inputs;
+mod keyed_rules;
 mod scenarios;
 mod stateful;

@@ -57,7 +57,10 @@ impl Outcome {
             }
             Effect::SkipRun { reason, .. } => bail!("no run is skipped here: {reason}"),
             Effect::Quarantine { reason, .. } => bail!("a rule was stopped: {reason}"),
-            Effect::CancelRun { .. } | Effect::RuleError { .. } => {}
+            Effect::CancelRun { .. }
+            | Effect::RuleError { .. }
+            | Effect::KeySeen { .. }
+            | Effect::KeyGone { .. } => {}
         }
         Ok(())
     }

@@ -1,0 +1,69 @@
+//! A rule's state in the journal.
+
+use serde_json::{Value as Json, json};
+
+use super::judge::CondState;
+use super::state::RuleState;
+use crate::rules::expr::Memory;
+
+impl RuleState {
+    /// For the journal: all but latched values and windows.
+    pub(super) fn save(&self) -> Json {
+        if let Some(saved) = self.family_save() {
+            return saved;
+        }
+        json!({
+            "revision": self.rule.revision,
+            "enabled": self.enabled,
+            "memory": self.memory.iter().map(Memory::save).collect::<Vec<_>>(),
+            "when_last": self.when_last,
+            "conditions": self.conditions.iter().map(CondState::save).collect::<Vec<_>>(),
+            "said": self.said,
+            "fed": self.fed,
+            "running": self.work.running,
+            "queue": self.work.queue,
+            "recent": self.work.recent,
+            "last_run": self.work.last_run,
+            "runs": self.work.runs,
+            "commands": self.work.commands,
+            "quarantined": self.quarantined,
+        })
+    }
+
+    /// From the journal; false if it is another revision's.
+    pub(super) fn load(&mut self, saved: &Json) -> bool {
+        let memory: Option<Vec<Memory>> = saved
+            .get("memory")
+            .and_then(Json::as_array)
+            .and_then(|all| all.iter().map(Memory::load).collect());
+        let conditions: Option<Vec<CondState>> = saved
+            .get("conditions")
+            .and_then(Json::as_array)
+            .and_then(|all| all.iter().map(CondState::load).collect());
+        let (Some(memory), Some(conditions)) = (memory, conditions) else { return false };
+        if saved.get("revision").and_then(Json::as_str) != Some(&self.rule.revision)
+            || memory.len() != self.memory.len()
+            || conditions.len() != self.conditions.len()
+        {
+            return false;
+        }
+        fn part<T: serde::de::DeserializeOwned>(saved: &Json, key: &str) -> Option<T> {
+            serde_json::from_value(saved.get(key)?.clone()).ok()
+        }
+        self.memory = memory;
+        self.conditions = conditions;
+        self.well = false;
+        self.enabled = part(saved, "enabled").unwrap_or(true);
+        self.when_last = part(saved, "when_last").unwrap_or_default();
+        self.said = part(saved, "said").unwrap_or_default();
+        self.fed = part(saved, "fed").unwrap_or_default();
+        self.work.running = part(saved, "running").unwrap_or_default();
+        self.work.queue = part(saved, "queue").unwrap_or_default();
+        self.work.recent = part(saved, "recent").unwrap_or_default();
+        self.work.last_run = part(saved, "last_run").unwrap_or(f64::NEG_INFINITY);
+        self.work.runs = part(saved, "runs").unwrap_or_default();
+        self.work.commands = part(saved, "commands").unwrap_or_default();
+        self.quarantined = part(saved, "quarantined").unwrap_or_default();
+        true
+    }
+}
