@@ -4,8 +4,8 @@ mod commands;
 mod crash;
 mod explain;
 mod flow;
-mod tell;
 mod keys;
+mod tell;
 mod watcher;
 
 use std::collections::BTreeMap;
