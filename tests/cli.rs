@@ -37,6 +37,72 @@ fn both_scenarios_run_to_their_end() {
     assert_eq!(jitter.iter().filter(|run| run["steps"]["isr"] == "succeeded").count(), 1, "{jitter:#?}");
 }
 
+/// The transitions that `catcher replay --json` printed, and its last line.
+fn replayed(args: &[&str]) -> (Vec<Json>, Json, Output) {
+    let output = catcher(&[&["replay", "--json"], args].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut lines: Vec<Json> =
+        text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
+    let last = lines.pop().unwrap_or_else(|| panic!("{errors}"));
+    (lines, last, output)
+}
+
+#[test]
+fn the_demo_s_night_is_replayed_bit_by_bit_and_the_shipped_rules_do_the_same_on_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("night.catcher");
+    let file = file.to_str().unwrap();
+    let (summary, output) = demo(&["--record", file]);
+    assert!(output.status.success(), "{:#}", summary["checks"]);
+    let (exact, last, output) = replayed(&["--exact", "--all", "--data", file]);
+    assert!(output.status.success(), "{last:#}");
+    assert_eq!((&last["same"], &last["lost"]), (&Json::from(true), &Json::from(0)), "{last:#}");
+    assert!(exact.len() > 20 && last["live"] == exact.len(), "{last:#}");
+    // What an audience read back from the bus is what the recording says.
+    let started = |all: &[Json]| -> std::collections::BTreeSet<String> {
+        let runs = all.iter().filter(|t| t["what"] == "run_started");
+        runs.map(|t| t["run_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let live: std::collections::BTreeSet<String> =
+        summary["runs"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(started(&exact), live);
+    // The rules alone, on the records alone: the same runs.
+    let results = dir.path().join("results.yaml");
+    std::fs::write(&results, "Jitter.AuxTel: {isr: {exit_code: 0, delay: 20s}}\n").unwrap();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples");
+    let plot = dir.path().join("night.html");
+    let (wind, jitter) = (format!("{rules}/wind_forecast.yaml"), format!("{rules}/jitter_auxtel.yaml"));
+    let args = [
+        &wind,
+        &jitter,
+        "--data",
+        file,
+        "--results",
+        results.to_str().unwrap(),
+        "--plot",
+        plot.to_str().unwrap(),
+    ];
+    let (free, last, output) = replayed(&args);
+    assert!(output.status.success(), "{last:#}");
+    assert_eq!(started(&free), live);
+    let severities = |all: &[Json]| -> Vec<String> {
+        let changes = all.iter().filter(|t| t["what"] == "severity");
+        changes.map(|t| format!("{} {}", t["alarm"], t["severity"])).collect()
+    };
+    assert_eq!(severities(&free), severities(&exact));
+    let page = std::fs::read_to_string(plot).unwrap();
+    assert!(page.contains("Wind.Forecast") && page.contains("class=\"run\""));
+    // Damaged: told, not replayed.
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(file, &bytes).unwrap();
+    let output = catcher(&["replay", &wind, "--data", file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("damaged at byte"));
+}
+
 #[test]
 fn a_calm_night_with_short_exposures_gives_no_alarm_no_run_no_report() {
     let (summary, output) = demo(&["--calm"]);

@@ -3,7 +3,10 @@
 //! `run_catcher INDEX [options]` is the same program by its second name: it is `catcher run INDEX [options]`.
 
 mod alarms;
+mod data;
 mod demo;
+mod progress;
+mod replay;
 mod rules;
 mod run;
 mod schema;
@@ -24,6 +27,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
   catcher demo --once --json            the same, both scenarios once, one JSON summary
   catcher rules check my_rules.yaml     is the file right? every mistake at once
   catcher rules test my_rules.yaml      run the tests that the file holds
+  catcher replay my_rules.yaml --from-kafka -8h   what they would have done in the last eight hours
   run_catcher 1 --state enabled         the CSC on the bus that LSST_KAFKA_BROKER_ADDR names")]
 struct Cli {
     #[command(subcommand)]
@@ -37,7 +41,9 @@ enum Command {
     /// Check rule files, and run the tests that they hold.
     #[command(subcommand)]
     Rules(rules::Command),
-    /// Look at SAL interfaces.
+    /// What would these rules have done? Plays them on past data, faster than it happened; nothing is sent to anybody.
+    Replay(replay::Args),
+    /// Look at SAL interfaces, record topics.
     #[command(subcommand)]
     Topics(topics::Command),
     /// Look at the alarms of a running Catcher, and mute them.
@@ -82,6 +88,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Alarms(command) => alarms::run(command),
+        Command::Replay(args) => replay::run(&args),
         Command::Topics(command) => topics::run(command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {
@@ -99,6 +106,14 @@ fn called_as(args: &[OsString], name: &str) -> bool {
 #[expect(clippy::print_stderr, reason = "the one place where the command line tells its error")]
 fn complain(error: &anyhow::Error) {
     eprintln!("catcher: {error:#}");
+}
+
+/// Notes on what was done, apart from its results.
+#[expect(clippy::print_stderr, reason = "what is told besides the results goes to the terminal")]
+fn tell(notes: &[String]) {
+    for note in notes {
+        eprintln!("{note}");
+    }
 }
 
 #[cfg(test)]

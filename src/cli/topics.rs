@@ -1,4 +1,6 @@
-//! `catcher topics`: what the SAL interfaces say.
+//! `catcher topics`: what the SAL interfaces say, and what comes on the bus.
+
+mod record;
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use sal_idl::Library;
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Examples:
   catcher topics list ESS
+  catcher topics record --rules my_rules.yaml --out night.catcher --for 10h
+  catcher topics record --topics ESS.tel_airFlow ATCamera.evt_endReadout --out night.catcher
   catcher topics revcodes --xml-dir ~/ts_xml/python/lsst/ts/xml/data")]
 pub(super) enum Command {
     /// Topics and fields of a component, or all components.
@@ -25,6 +29,8 @@ pub(super) enum Command {
   catcher topics schemas my_rules.yaml --out schemas.json
   catcher topics schemas my_rules.yaml --registry http://registry:8081 --out schemas.json")]
     Schemas(super::schemas::Args),
+    /// Record what comes on the bus, for `catcher replay`: whole records, so that any rule can be checked on them later.
+    Record(record::Args),
     /// Revision code of every topic of every component: `Component topic revcode` a line.
     Revcodes {
         #[command(flatten)]
@@ -51,6 +57,9 @@ impl XmlDir {
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Record(args) = &command {
+        return record::run(args);
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     match command {
         Command::Revcodes { xml } => {
@@ -59,6 +68,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Schemas(args) => super::schemas::save(&args, &mut out)?,
+        Command::Record(_) => {}
         Command::List { component, xml } => list(&xml.library()?, component.as_deref(), &mut out)?,
     }
     out.flush()?;

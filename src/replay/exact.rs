@@ -145,17 +145,13 @@ impl<'a> Exact<'a> {
         }
     }
 
-    /// A session of the recording begins.
-    pub fn session(&mut self) {
-        self.bound.session();
-    }
-
     /// Takes the next item of the recording.
     ///
     /// # Errors
     /// A rule of the recording does not compile, or an input is of another version.
     pub fn item(&mut self, item: &ItemRef<'_>) -> Result<(), String> {
         match item {
+            ItemRef::Session => self.bound.session(),
             ItemRef::Schema { id, text } => self.bound.schema(*id, text),
             ItemRef::Topic(decl) => self.bound.topic(decl.clone()),
             ItemRef::Record(record) => {

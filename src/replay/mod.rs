@@ -19,10 +19,13 @@
 //! * [`archive`]: recordings
 //! * [`transition`]: what happened, in a list
 //! * [`play`]: free replay; [`exact`]: that of a live run
+//! * [`episode`]: alarms as spans of time; [`diff`]: two lists compared; [`tune`]: figures of one list
 
 pub mod answers;
 pub mod archive;
 mod bound;
+pub mod diff;
+pub mod episode;
 pub mod exact;
 pub mod play;
 mod schemas;
@@ -30,6 +33,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 pub mod transition;
+pub mod tune;
 
 pub use answers::Answers;
 pub use exact::{Control, Exact};

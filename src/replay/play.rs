@@ -108,11 +108,6 @@ impl<'a> Replay<'a> {
         replay
     }
 
-    /// A session of the recording begins.
-    pub fn session(&mut self) {
-        self.bound.session();
-    }
-
     /// Takes the next item of the recording; false once it lies behind the end. Only records count here.
     ///
     /// # Errors
@@ -121,6 +116,7 @@ impl<'a> Replay<'a> {
     pub fn item(&mut self, item: &ItemRef<'_>) -> Result<bool, ReplayError> {
         match item {
             ItemRef::Record(record) => return self.record(record),
+            ItemRef::Session => self.bound.session(),
             ItemRef::Schema { id, text } => self.bound.schema(*id, text),
             ItemRef::Topic(decl) => self.bound.topic(decl.clone()),
             ItemRef::Gap { at, lost } => {

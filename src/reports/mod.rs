@@ -13,6 +13,7 @@ mod scale;
 mod svg;
 mod graph;
 mod text;
+pub mod timeline;
 
 use std::collections::BTreeMap;
 

@@ -30,6 +30,7 @@ mod template;
 mod test_case;
 mod test_spec;
 mod schema_file;
+mod vary;
 mod window;
 mod windowed;
 mod yaml;
@@ -56,6 +57,7 @@ pub use template::RenderError;
 pub use test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestMessage, TestResult, TestTopic,
 };
+pub use vary::vary;
 
 #[cfg(test)]
 mod tests;

@@ -22,9 +22,9 @@ pub(super) struct Files {
 }
 
 /// The files, read and compiled.
-pub(super) struct Checked {
-    pub(super) files: Vec<TestFile>,
-    pub(super) mistakes: Vec<Diagnostic>,
+pub(in crate::cli) struct Checked {
+    pub(in crate::cli) files: Vec<TestFile>,
+    pub(in crate::cli) mistakes: Vec<Diagnostic>,
 }
 
 impl Files {
@@ -39,10 +39,10 @@ impl Files {
 /// A file or folder that cannot be read: wrong usage, not a wrong file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unreadable(String);
+pub(in crate::cli) struct Unreadable(String);
 
 /// Compiles all files; a file with mistakes has no rules.
-pub(super) fn compiled(sources: Vec<SourceFile>, schemas: &dyn SchemaSource) -> Checked {
+pub(in crate::cli) fn compiled(sources: Vec<SourceFile>, schemas: &dyn SchemaSource) -> Checked {
     let mut checked = Checked { files: Vec::new(), mistakes: Vec::new() };
     for source in sources {
         let rules = compile(&source, schemas).unwrap_or_else(|mistakes| {
@@ -55,7 +55,7 @@ pub(super) fn compiled(sources: Vec<SourceFile>, schemas: &dyn SchemaSource) -> 
 }
 
 /// All files; those of folders in the order of their names.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unreadable> {
+pub(in crate::cli) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unreadable> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {

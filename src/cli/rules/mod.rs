@@ -1,14 +1,16 @@
 //! `catcher rules`: work on rule files, one file of code for each subcommand. Nothing is sent to anybody.
 
 mod check;
+mod diff;
 mod explain;
 mod explain_show;
-mod files;
+pub(in crate::cli) mod files;
 mod fmt;
 mod graph;
 mod junit;
-mod show;
+pub(in crate::cli) mod show;
 mod test;
+mod tune;
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
@@ -71,6 +73,27 @@ Examples:
   catcher rules fmt --check config_schema/examples"
     )]
     Fmt(fmt::Args),
+    /// What would another version of these rules have done? Plays both on the same past data.
+    #[command(
+        after_help = "Exit code: 0 nothing would change, 1 something would, or a file has mistakes, 2 a file cannot be read.
+
+Examples:
+  catcher rules diff wind.yaml wind_new.yaml --data night.catcher
+  catcher rules diff old_rules new_rules --from-kafka -12h --json
+  catcher rules diff wind.yaml wind_new.yaml --efd efd.yaml --from 2026-11-20 --to 2026-11-22 --plot diff.html"
+    )]
+    Diff(diff::Args),
+    /// What would other settings of a rule have done? Plays each on the same past data.
+    #[command(
+        after_help = "A setting is a parameter of the rule's template, one of its `parameters`, or the path of a value in
+the rule: alarm.levels.warning, alarm.conditions[0].hold, inputs.wind.window. Several --vary are combined.
+
+Examples:
+  catcher rules tune wind.yaml Wind.Speed --vary threshold=10..20/1 --data night.catcher
+  catcher rules tune wind.yaml Wind.Speed --vary alarm.levels.warning=8..14/0.5 --vary alarm.hysteresis=0,1,2 --data night.catcher --plot tune.html
+  catcher rules tune wind.yaml Wind.Speed --vary alarm.conditions[0].hold=10s..1m/10s --from-kafka -12h --json"
+    )]
+    Tune(tune::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -81,6 +104,8 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Graph(args) => graph::run(&args, &mut out),
         Command::Fmt(args) => fmt::run(&args, &mut out),
+        Command::Diff(args) => diff::run(&args, &mut out),
+        Command::Tune(args) => tune::run(&args, &mut out),
     };
     out.flush()?;
     match done {
@@ -95,6 +120,6 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Colour on a terminal, unless the user does not want it.
-pub(super) fn colour() -> bool {
+pub(in crate::cli) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

@@ -10,7 +10,11 @@ use crate::core::selftest::{TestFile, TestOutcome};
 use crate::rules::Diagnostic;
 
 /// Every mistake with its line and a caret.
-pub(super) fn mistakes(mistakes: &[Diagnostic], colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(in crate::cli) fn mistakes(
+    mistakes: &[Diagnostic],
+    colour: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for mistake in mistakes {
         writeln!(out, "{}", mistake.render(colour))?;
     }

@@ -60,6 +60,8 @@ pub struct RecordRef<'a> {
 /// One item of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemRef<'a> {
+    /// A session begins: numbers of topics and ids of schemas begin anew. It has a block of its own.
+    Session,
     /// A schema of the registry.
     Schema {
         /// Its id.
@@ -121,7 +123,7 @@ impl ItemRef<'_> {
     /// The time of it, for a block's head.
     pub(super) fn at(&self) -> Option<f64> {
         match self {
-            ItemRef::Schema { .. } | ItemRef::Topic(_) => None,
+            ItemRef::Session | ItemRef::Schema { .. } | ItemRef::Topic(_) => None,
             ItemRef::Record(record) => Some(record.received.0),
             ItemRef::Control { at, .. }
             | ItemRef::Tick { at }
@@ -133,6 +135,7 @@ impl ItemRef<'_> {
     /// Appends its bytes.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
+            ItemRef::Session => {}
             ItemRef::Schema { id, text } => {
                 out.push(SCHEMA);
                 unsigned(out, u64::from(*id));

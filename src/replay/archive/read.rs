@@ -75,8 +75,6 @@ pub struct Reader<R: Read> {
     range: (f64, f64),
     torn: Option<Torn>,
     sessions: Vec<Session>,
-    /// Another session began.
-    anew: bool,
 }
 
 /// The head of a block.
@@ -110,7 +108,6 @@ impl<R: Read> Reader<R> {
             range: (f64::NEG_INFINITY, f64::INFINITY),
             torn: None,
             sessions: Vec::new(),
-            anew: false,
         })
     }
 
@@ -130,6 +127,7 @@ impl<R: Read> Reader<R> {
             let Some(head) = self.read_block()? else { return Ok(None) };
             if head.flags & SESSION != 0 {
                 self.take_session(&head)?;
+                return Ok(Some(ItemRef::Session));
             } else if head.flags & DICTIONARY == 0 && (head.last < self.range.0 || head.first > self.range.1)
             {
                 self.block.clear();
@@ -165,11 +163,6 @@ impl<R: Read> Reader<R> {
     /// The sessions so far.
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
-    }
-
-    /// True once after a session began: topic numbers begin anew.
-    pub fn session_began(&mut self) -> bool {
-        std::mem::take(&mut self.anew)
     }
 
     /// Bytes read so far, for a progress bar.
@@ -254,7 +247,6 @@ impl<R: Read> Reader<R> {
         let session = serde_json::from_slice(&self.block);
         self.block.clear();
         self.sessions.push(session.map_err(|e| self.damage(self.at, format!("session: {e}")))?);
-        self.anew = true;
         Ok(())
     }
 }

@@ -92,6 +92,7 @@ fn what_is_written_is_read() {
     let mut topics = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {
         match item {
+            ItemRef::Session => {}
             ItemRef::Topic(topic) => topics.push(topic),
             item => {
                 assert_eq!(item, items[seen]);

@@ -1,5 +1,6 @@
 //! Replays of small recordings that are made here: what is known to have been on the bus gives what is known to follow.
 
+mod compare;
 mod free;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::rules::diagnose::suggest;
 use crate::rules::yaml::{Key, Node, Problems, Yaml};
 
 /// The rules that a node of `rules` stands for.
-pub(super) fn expand(node: &Node, problems: &Problems<'_>) -> Vec<Node> {
+pub(in crate::rules) fn expand(node: &Node, problems: &Problems<'_>) -> Vec<Node> {
     let (template, instances) = (node.get("template"), node.get("instances"));
     let (Some(template), Some(instances)) = (template, instances) else {
         match template.or(instances) {

@@ -1,7 +1,7 @@
 //! Rule file to rules: read, check everything, compile.
 
 mod alarm;
-mod expand;
+pub(in crate::rules) mod expand;
 mod inputs;
 mod keys;
 mod names;
@@ -61,7 +61,7 @@ pub fn compile(source: &SourceFile, schemas: &dyn SchemaSource) -> Result<Vec<Ar
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
-fn rules_of<'n>(root: &'n Node, problems: &Problems<'_>) -> Vec<&'n Node> {
+pub(in crate::rules) fn rules_of<'n>(root: &'n Node, problems: &Problems<'_>) -> Vec<&'n Node> {
     let Yaml::Map(entries) = &root.value else {
         let help = "begin it with `rules:`".to_owned();
         problems.add_help(root.span, format!("a rule file must be a mapping, this is {}", root.kind()), help);

@@ -1,0 +1,213 @@
+//! From the EFD into a recording: the fields that the rules read, as the EFD has them. It has no offsets: the ids of runs
+//! that messages trigger are not those of a live run.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use salobj::{Tai, Value};
+
+use super::Needs;
+use super::sort::{Owned, OwnedBody, Sorter};
+use crate::cli::progress::Progress;
+use crate::outputs::efd::query::{MAX_RANGE_S, MAX_ROWS, array_fields};
+use crate::outputs::efd::{Efd, EfdConfig, SeriesQuery, Table};
+use crate::replay::Span;
+use crate::replay::archive::{Session, TopicDecl};
+use crate::rules::{FieldKind, FieldSchema, SchemaSource, TopicSchema};
+
+/// What is read before the begin for latched values: of events, which are rare, and of telemetry.
+const EVENTS_BACK: Duration = Duration::from_secs(86_400);
+const TELEMETRY_BACK: Duration = Duration::from_secs(600);
+
+/// One query covers at most this, s; less where there are many rows.
+const LONGEST_S: f64 = 86_400.0;
+
+struct Wanted {
+    schema: std::sync::Arc<TopicSchema>,
+    fields: Vec<String>,
+    back: Duration,
+}
+
+/// Reads a range into a recording; notes on what was found.
+pub(super) async fn fetch(
+    which: &str,
+    needs: &Needs,
+    schemas: &dyn SchemaSource,
+    span: Span,
+    path: &Path,
+    quiet: bool,
+) -> anyhow::Result<Vec<String>> {
+    let efd = client(which)?;
+    let wanted = wanted(needs, schemas)?;
+    let decls = wanted.iter().map(Wanted::decl).collect();
+    let session = Session {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        source: "efd".to_owned(),
+        subname: "sal".to_owned(),
+        site: String::new(),
+        began: span.from.0,
+    };
+    let mut sorter = Sorter::new(decls, session)?;
+    let mut notes = vec![
+        "the EFD has no offsets: ids of runs that messages trigger are not those of a live run".to_owned(),
+    ];
+    let mut progress = Progress::new("reading the EFD", wanted.len() as u64, quiet);
+    for (at, one) in wanted.iter().enumerate() {
+        progress.step(at as u64, || one.schema.sal_name.clone());
+        let rows = one.read(efd.as_ref(), at, span, &mut sorter).await?;
+        if rows == 0 {
+            notes.push(format!("the EFD has nothing of {} {}", one.schema.component, one.schema.sal_name));
+        }
+    }
+    sorter.finish(path)?;
+    Ok(notes)
+}
+
+fn client(which: &str) -> anyhow::Result<std::sync::Arc<dyn Efd>> {
+    let config = if which.starts_with("http://") || which.starts_with("https://") {
+        let var =
+            |name: &str| std::env::var(name).with_context(|| format!("--efd with an address needs ${name}"));
+        EfdConfig::influxdb2(which, &var("INFLUX_ORG")?, &var("INFLUX_BUCKET")?, "INFLUX_TOKEN")
+    } else {
+        let text = std::fs::read_to_string(which).with_context(|| format!("cannot read {which}"))?;
+        serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{which}: {e}"))?
+    };
+    config.client(|name| std::env::var(name).ok()).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{which}: {}", told.join("; "))
+    })
+}
+
+fn wanted(needs: &Needs, schemas: &dyn SchemaSource) -> anyhow::Result<Vec<Wanted>> {
+    let rules = needs.topics.iter().map(|need| {
+        let fields: BTreeSet<String> = need.fields.iter().map(|f| f.name.clone()).collect();
+        (&need.component, &need.sal_name, fields, need.history.span)
+    });
+    let series = needs.series.iter().map(|s| (&s.component, &s.sal_name, s.fields.clone(), s.span));
+    let mut all: Vec<(String, String, BTreeSet<String>, Duration)> = Vec::new();
+    for (component, sal_name, fields, span) in rules.chain(series) {
+        match all.iter_mut().find(|one| one.0 == *component && one.1 == *sal_name) {
+            Some(known) => {
+                known.2.extend(fields);
+                known.3 = known.3.max(span);
+            }
+            None => all.push((component.clone(), sal_name.clone(), fields, span)),
+        }
+    }
+    let mut wanted = Vec::new();
+    for (component, sal_name, fields, span) in all {
+        let schema = schemas.topic(&component, &sal_name)?;
+        let least = if sal_name.starts_with("logevent_") { EVENTS_BACK } else { TELEMETRY_BACK };
+        wanted.push(Wanted { schema, fields: fields.into_iter().collect(), back: span.max(least) });
+    }
+    Ok(wanted)
+}
+
+impl Wanted {
+    fn decl(&self) -> TopicDecl {
+        TopicDecl {
+            number: 0,
+            name: format!("{}.{}", self.schema.component, self.schema.sal_name),
+            component: self.schema.component.clone(),
+            sal_name: self.schema.sal_name.clone(),
+            fields: self.fields.clone(),
+        }
+    }
+
+    async fn read(
+        &self,
+        efd: &dyn Efd,
+        topic: usize,
+        span: Span,
+        sorter: &mut Sorter,
+    ) -> anyhow::Result<u64> {
+        let mut columns: Vec<String> = vec!["private_sndStamp".to_owned()];
+        if self.schema.indexed {
+            columns.push("salIndex".to_owned());
+        }
+        for name in &self.fields {
+            match self.schema.field(name).and_then(|f| f.count) {
+                Some(count) => columns.extend(array_fields(name, count)),
+                None => columns.push(name.clone()),
+            }
+        }
+        columns.sort();
+        columns.dedup();
+        let (mut rows, mut at) = (0_u64, (span.from - self.back).0);
+        while at <= span.to.0 {
+            let end = span.to.0.min(at + LONGEST_S.min(MAX_RANGE_S));
+            let mut query = SeriesQuery::sal(
+                &self.schema.component,
+                &self.schema.sal_name,
+                None,
+                columns.clone(),
+                (Tai(at), Tai(end)),
+            )
+            .asked_by("replay");
+            query.max_rows = MAX_ROWS;
+            let table = efd.query(&query).await.with_context(|| efd.describe())?;
+            for row in 0..table.times.len() {
+                sorter.push(self.record(&table, row, topic, rows as i64, span))?;
+                rows += 1;
+            }
+            at = match table.times.last() {
+                // The next microsecond: a point's time is known to that.
+                Some(last) if table.truncated && last.0 > at => last.0 + 1e-6,
+                Some(_) if table.truncated => {
+                    bail!("{}: more rows at one time than one answer may hold", efd.describe())
+                }
+                _ => end + 1e-6,
+            };
+        }
+        Ok(rows)
+    }
+
+    fn record(&self, table: &Table, row: usize, topic: usize, offset: i64, span: Span) -> Owned {
+        let cell = |name: &str| table.column(name).map_or(Value::Null, |c| c.cells[row].clone());
+        let sent = match cell("private_sndStamp") {
+            Value::Double(stamp) => Tai(stamp),
+            _ => table.times[row],
+        };
+        let sal_index = if let Value::Int(index) = cell("salIndex") { index } else { 0 };
+        let cells = self.fields.iter().map(|name| match self.schema.field(name) {
+            Some(field) => value(field, &cell),
+            None => cell(name),
+        });
+        let body = OwnedBody::Cells { sal_index, sent, cells: cells.collect() };
+        let live = sent.0 >= span.from.0;
+        Owned { topic, partition: 0, offset, timestamp_ms: None, received: sent, live, body }
+    }
+}
+
+/// A field of a point as the bus would have had it; null if the point does not have it.
+fn value(field: &FieldSchema, cell: &impl Fn(&str) -> Value) -> Value {
+    let Some(count) = field.count else {
+        return match (field.kind, cell(&field.name)) {
+            (FieldKind::Double, Value::Int(v)) => Value::Double(v as f64),
+            (FieldKind::Int, Value::Double(v)) if v.fract() == 0.0 => Value::Int(v as i64),
+            (_, value) => value,
+        };
+    };
+    let all: Vec<Value> = array_fields(&field.name, count).map(|name| cell(&name)).collect();
+    if all.iter().all(|v| *v == Value::Null) {
+        return Value::Null;
+    }
+    match field.kind {
+        FieldKind::Double => Value::Doubles(all.iter().map(double).collect()),
+        FieldKind::Int => {
+            Value::Ints(all.iter().map(|v| if let Value::Int(v) = v { *v } else { 0 }).collect())
+        }
+        FieldKind::Bool => Value::Bools(all.iter().map(|v| *v == Value::Bool(true)).collect()),
+        FieldKind::Text => Value::Null,
+    }
+}
+
+fn double(value: &Value) -> f64 {
+    match value {
+        Value::Double(v) => *v,
+        Value::Int(v) => *v as f64,
+        _ => f64::NAN,
+    }
+}
