@@ -181,12 +181,14 @@ class Seen:
             changes.append((sample.severity, sample.private_sndStamp))
 
 
-async def enable(remote: typing.Any) -> None:
-    """From STANDBY to ENABLED."""
-    await peers.reach(remote, State.STANDBY)
-    await remote.cmd_start.set_start(timeout=120)
-    await remote.cmd_enable.start(timeout=60)
-    await peers.reach(remote, State.ENABLED)
+async def enable(*remotes: typing.Any) -> None:
+    """From STANDBY to ENABLED, the last step together: from then on silence counts for both."""
+    for remote in remotes:
+        await peers.reach(remote, State.STANDBY)
+    await asyncio.gather(*(remote.cmd_start.set_start(timeout=120) for remote in remotes))
+    await asyncio.gather(*(remote.cmd_enable.start(timeout=60) for remote in remotes))
+    for remote in remotes:
+        await peers.reach(remote, State.ENABLED)
 
 
 async def play(bus: Bus, part: Part) -> None:
@@ -240,7 +242,7 @@ async def side_by_side(program: str, config: pathlib.Path, parts: list[Part]) ->
             catcher_remote.evt_alarm.callback = ours
             async with Program(watcher, env=environment) as one, Program(program, CATCHER_INDEX, env=environment) as other:
                 try:
-                    await asyncio.gather(enable(watcher_remote), enable(catcher_remote))
+                    await enable(watcher_remote, catcher_remote)
                     await asyncio.sleep(2)
                     await asyncio.gather(*(play(bus, part) for part in parts))
                     await asyncio.sleep(SETTLE_S)
