@@ -7,7 +7,7 @@ use salobj::Value;
 use serde_json::{Map, Value as Json};
 
 use super::memory::Memory;
-use super::tree::{CellRef, NumE};
+use super::tree::{BoolE, CellRef, NumE};
 use crate::rules::keyed::Table;
 
 /// No parameters, tasks, trigger.
@@ -118,6 +118,22 @@ impl<'a> Env<'a> {
             self.why.set(Some(why));
         }
         None
+    }
+
+    /// `a || b` (deciding: true) or `a && b` (false): unknown only if neither decides. A reason of a term that did not
+    /// matter is not kept.
+    #[inline]
+    pub(super) fn either(&self, a: &'a BoolE, b: &'a BoolE, deciding: bool) -> Option<bool> {
+        let before = self.why.get();
+        match a.get(self) {
+            Some(v) if v == deciding => Some(deciding),
+            Some(_) => b.get(self),
+            None if b.get(self) == Some(deciding) => {
+                self.why.set(before);
+                Some(deciding)
+            }
+            None => None,
+        }
     }
 
     pub(super) fn nan(&self, why: Why<'a>) -> f64 {

@@ -41,16 +41,8 @@ impl BoolE {
                 let (a, b) = (a.get(env), b.get(env));
                 if a.is_nan() || b.is_nan() { None } else { Some(holds(*cmp, &a, &b)) }
             }
-            BoolE::And(a, b) => match a.get(env) {
-                Some(false) => Some(false),
-                Some(true) => b.get(env),
-                None => (b.get(env) == Some(false)).then_some(false),
-            },
-            BoolE::Or(a, b) => match a.get(env) {
-                Some(true) => Some(true),
-                Some(false) => b.get(env),
-                None => (b.get(env) == Some(true)).then_some(true),
-            },
+            BoolE::And(a, b) => env.either(a, b, false),
+            BoolE::Or(a, b) => env.either(a, b, true),
             BoolE::Not(a) => a.get(env).map(|v| !v),
             BoolE::Cell(at) => truth(env.cell(*at)?, env),
             BoolE::State(slot) => truth(env.state(*slot)?, env),
@@ -142,10 +134,14 @@ fn truth(value: &Value, env: &Env<'_>) -> Option<bool> {
 impl Over<BoolE> {
     /// `exists` if `wanted`, else `all`: decided by the first element with that truth, unknown if one is.
     fn all<'a>(&'a self, env: &Env<'a>, wanted: bool) -> Option<bool> {
+        let before = env.why.get();
         let mut unknown = false;
         for x in self.elements(env)? {
             match env.with_local(self.local, x, || self.body.get(env)) {
-                Some(v) if v == wanted => return Some(wanted),
+                Some(v) if v == wanted => {
+                    env.why.set(before);
+                    return Some(wanted);
+                }
                 Some(_) => {}
                 None => unknown = true,
             }

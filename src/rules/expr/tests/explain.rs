@@ -61,6 +61,10 @@ fn the_answer_is_that_of_the_evaluator() {
         "n in [1, (2), 7] && (n in ns || true)",
         "ns.filter(i, i > 2)[0] == 3 && -n < 0 && -(-n) > 0",
         "xs[3] > 1.0 || nan > 0.0",
+        // The reason is that of the term that matters.
+        "(late > 0.0 || b) && ns[13] > 1",
+        "(late > 0.0 && c) || ns[13] > 1",
+        "ns.exists(i, i == 1 || late > 0.0) && ns[13] > 1",
     ] {
         bench.same_as_evaluated(text);
     }
