@@ -26,13 +26,16 @@ pub(crate) struct Decoder {
     /// By schema id, in its order.
     plans: Vec<(u32, Result<Plan, String>)>,
     cells: Vec<Value>,
+    /// Cells that hold `private_rcvStamp`: on the wire it is nothing, it is when we received the record.
+    received: Vec<usize>,
     errors: u64,
 }
 
 impl Decoder {
     pub(crate) fn new(wants: Vec<Want>) -> Self {
         let cells = vec![Value::Null; wants.len()];
-        Self { wants, plans: Vec::new(), cells, errors: 0 }
+        let received = (0..wants.len()).filter(|at| wants[*at].path == "private_rcvStamp").collect();
+        Self { wants, plans: Vec::new(), cells, received, errors: 0 }
     }
 
     /// The id of the schema that must be made known with [`Decoder::learn`] before this record can be decoded.
@@ -62,12 +65,16 @@ impl Decoder {
     ///
     /// # Errors
     /// Why it cannot be: the record is skipped. A tombstone is `Ok(None)`.
-    pub(super) fn decode(&mut self, record: &RecordRef<'_>) -> Result<Option<Decoded<'_>>, String> {
+    pub(super) fn decode(
+        &mut self,
+        record: &RecordRef<'_>,
+        received: Tai,
+    ) -> Result<Option<Decoded<'_>>, String> {
         let Some(value) = record.value else { return Ok(None) };
-        self.decode_value(value, record.timestamp_ms).map(Some)
+        self.decode_value(value, record.timestamp_ms, received).map(Some)
     }
 
-    /// Decodes the value of a record whose schema is known; `timestamp_ms` is the record's own.
+    /// Decodes the value of a record whose schema is known; `timestamp_ms` is the record's own, `received` when it came.
     ///
     /// # Errors
     /// Why it cannot be.
@@ -76,6 +83,7 @@ impl Decoder {
         &mut self,
         value: &[u8],
         timestamp_ms: Option<i64>,
+        received: Tai,
     ) -> Result<Decoded<'_>, String> {
         let (id, body) = unframe(value).map_err(|e| e.to_string())?;
         let plan = match self.place(id).map(|at| &self.plans[at].1) {
@@ -84,6 +92,9 @@ impl Decoder {
             Err(_) => return Err(format!("schema id {id} is not known")),
         };
         plan.decode(body, &mut self.cells).map_err(|e| e.to_string())?;
+        for at in &self.received {
+            self.cells[*at] = Value::Double(received.0);
+        }
         let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };
         let sent = match self.cells[1] {
             Value::Double(stamp) if stamp > 0.0 => Tai(stamp),

@@ -353,7 +353,7 @@ fn give(
     if let Some(tap) = tap {
         tap.record(&topic.name, record, received, live);
     }
-    match topic.decoder.decode(record) {
+    match topic.decoder.decode(record, received) {
         Ok(Some(decoded)) => {
             if let Some((kept, places)) = &mut topic.kept {
                 let cells = places.iter().map(|place| decoded.cells[*place].clone());

@@ -150,7 +150,7 @@ impl Bound {
                     let none = || Err(format!("the recording has no schema {id}"));
                     topic.decoder.learn(id, &self.schemas.get(&id).map_or_else(none, |s| Ok(s.clone())));
                 }
-                let decoded = topic.decoder.decode_value(value, record.timestamp_ms)?;
+                let decoded = topic.decoder.decode_value(value, record.timestamp_ms, received)?;
                 let series = topic.series.as_ref();
                 let row =
                     series.map(|(_, places)| places.iter().map(|p| decoded.cells[*p].clone()).collect());

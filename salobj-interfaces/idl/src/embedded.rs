@@ -22,6 +22,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "DIMM/DIMM_Events.xml",
     "ESS/ESS_Events.xml",
     "ESS/ESS_Telemetry.xml",
+    "HVAC/HVAC_Events.xml",
     "HVAC/HVAC_Telemetry.xml",
     "MTAOS/MTAOS_Events.xml",
     "MTAirCompressor/MTAirCompressor_Telemetry.xml",

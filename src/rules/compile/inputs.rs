@@ -73,7 +73,8 @@ pub(super) fn topic(work: &Work<'_>, at: &At<String>) -> Option<TopicRef> {
         Err(other) => return wrong(other.to_string(), None),
     };
     let index = match (index, schema.indexed) {
-        (None, false) | (Some("*"), true) => None,
+        // SAL calls the only instance 0, too.
+        (None | Some("0"), false) | (Some("*"), true) => None,
         (Some(i), true) => match i.parse::<i64>() {
             Ok(i) if i >= 0 => Some(i),
             _ => return wrong(format!("\"{i}\" is not an index: it is a number, or * for all"), None),

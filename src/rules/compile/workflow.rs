@@ -351,7 +351,8 @@ fn series_keys(work: &Work<'_>, analysis: &str, node: &Node) {
         (Some(n), None) if analysis != "jitter" => numeric(n),
         (None, Some(Node { value: Yaml::Map(all), .. })) if analysis == "jitter" => {
             let names: BTreeSet<&str> = all.iter().map(|(k, _)| k.name.as_str()).collect();
-            if names != BTreeSet::from(["azimuth", "elevation"]) {
+            // Any axes, and the elevation beside the azimuth, which it foreshortens.
+            if names.is_empty() || (names.contains("azimuth") && !names.contains("elevation")) {
                 problems.add(node.span, "jitter needs `fields: {azimuth: ..., elevation: ...}`");
             }
             all.iter().for_each(|(_, n)| numeric(n));

@@ -286,8 +286,7 @@ impl RuleState {
             let (inner, own) = self.memory.split_at_mut(i);
             let known = Known { cells: &self.cells, marks: &self.marks, tables: &self.tables, memory: inner };
             let env = known.env(&self.rule, &self.fed, now);
-            let fresh = plan.inputs & dirty != 0 || plan.inputs == 0;
-            own[0].update(&plan.kind, fresh, &env);
+            own[0].update(&plan.kind, plan.news(dirty), &env);
         }
     }
 

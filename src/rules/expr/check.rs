@@ -243,9 +243,9 @@ impl Checker<'_, '_> {
     fn select(&mut self, at: &IdedExpr, operand: &IdedExpr, field: &str) -> Option<Typed> {
         if let Ast::Ident(name) = &operand.expr
             && !self.locals.iter().any(|(n, _)| n == name)
-            && !self.scope.allowed.fields
         {
             let scope = self.scope;
+            // In a filter the only input has no name: its fields are the names there.
             if let Some(i) = scope.inputs.iter().position(|input| input.name == *name) {
                 return self.message_field(at, i, field);
             }

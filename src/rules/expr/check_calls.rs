@@ -296,7 +296,8 @@ impl Checker<'_, '_> {
                 .wrong(at, format!("{name}() remembers, and cannot be used inside all, map and the like"));
         }
         let outer = self.scope.read.replace(0);
-        let typed = self.stateful_parts(name, args);
+        let mut counted = 0;
+        let typed = self.stateful_parts(name, args, &mut counted);
         let inner = self.scope.read.get();
         self.scope.read.set(outer | inner);
         let (kind, make, unit) = typed?;
@@ -305,7 +306,8 @@ impl Checker<'_, '_> {
         }
         let mut all = self.scope.stateful.borrow_mut();
         let slot = all.len() as u16;
-        all.push(Stateful { kind, inputs: inner });
+        let counted = if name == "counter" { counted } else { inner };
+        all.push(Stateful { kind, inputs: inner, counted });
         Some(Typed { expr: make(slot), unit })
     }
 
@@ -314,6 +316,7 @@ impl Checker<'_, '_> {
         &mut self,
         name: &str,
         args: &[IdedExpr],
+        counted: &mut u64,
     ) -> Option<(Kind, Box<dyn Fn(u16) -> Expr>, Option<std::sync::Arc<str>>)> {
         let truth: fn(u16) -> Expr = |s| Expr::Bool(BoolE::State(s));
         let int: fn(u16) -> Expr = |s| Expr::Int(IntE::State(s));
@@ -340,7 +343,9 @@ impl Checker<'_, '_> {
             "unchanged_for" => (Kind::UnchangedFor(self.expr(&args[0])?.expr), duration),
             "elapsed" => (Kind::Elapsed(self.truth(&args[0])?), duration),
             "counter" => {
-                let (up, down, reset) = (self.truth(&args[0]), self.truth(&args[1]), self.truth(&args[2]));
+                let (up, down) = (self.truth(&args[0]), self.truth(&args[1]));
+                *counted = self.scope.read.get();
+                let reset = self.truth(&args[2]);
                 (Kind::Counter(up?, down?, reset?), int)
             }
             "absent" => {

@@ -22,6 +22,25 @@ pub(crate) struct Stateful {
     pub(crate) kind: Kind,
     /// Bit mask of the inputs that its arguments read.
     pub(crate) inputs: u64,
+    /// Those whose messages are counted: `counter` counts those that `up` and `down` read; else all of them.
+    pub(crate) counted: u64,
+}
+
+impl Stateful {
+    /// What messages of these inputs mean to it.
+    pub(crate) fn news(&self, dirty: u64) -> News {
+        let fresh = self.inputs & dirty != 0 || self.inputs == 0;
+        News { fresh, counted: fresh && (self.counted & dirty != 0 || self.counted == 0) }
+    }
+}
+
+/// What has just come for a stateful function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct News {
+    /// A message of an input that it reads.
+    pub(crate) fresh: bool,
+    /// One that it counts.
+    pub(crate) counted: bool,
 }
 
 /// Which function, and its arguments. Durations are seconds.
@@ -86,9 +105,9 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Brings it up to date. `fresh`: a message of an input that it reads has just come.
-    pub(crate) fn update<'a>(&mut self, kind: &'a Kind, fresh: bool, env: &Env<'a>) {
-        let now = env.now;
+    /// Brings it up to date.
+    pub(crate) fn update<'a>(&mut self, kind: &'a Kind, news: News, env: &Env<'a>) {
+        let (now, fresh) = (env.now, news.fresh);
         self.deadline = f64::INFINITY;
         match kind {
             Kind::Hold(cond, seconds) => self.hold(cond.get(env), *seconds, now),
@@ -155,14 +174,12 @@ impl Memory {
                 }
             },
             Kind::Counter(up, down, reset) => {
-                if fresh {
-                    if reset.get(env) == Some(true) {
-                        self.count = 0;
-                    } else if up.get(env) == Some(true) {
-                        self.count = self.count.saturating_add(1);
-                    } else if down.get(env) == Some(true) {
-                        self.count = (self.count - 1).max(0);
-                    }
+                if fresh && reset.get(env) == Some(true) {
+                    self.count = 0;
+                } else if news.counted && up.get(env) == Some(true) {
+                    self.count = self.count.saturating_add(1);
+                } else if news.counted && down.get(env) == Some(true) {
+                    self.count = (self.count - 1).max(0);
                 }
                 self.out = Value::Int(self.count);
             }
