@@ -19,6 +19,7 @@ mod flow;
 mod format;
 mod given;
 mod keyed;
+mod import_watcher;
 mod model;
 mod read;
 mod schema;
@@ -47,6 +48,7 @@ pub use flow::{
 };
 pub use format::format;
 pub use given::GivenSchemas;
+pub use import_watcher::{Imported, import_watcher};
 pub use model::{
     AlarmPlan, Budget, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri, Trigger,
     Workflow,

@@ -7,6 +7,8 @@ mod explain_show;
 pub(in crate::cli) mod files;
 mod fmt;
 mod graph;
+mod files;
+mod import_watcher;
 mod junit;
 pub(in crate::cli) mod show;
 mod test;
@@ -94,6 +96,15 @@ Examples:
   catcher rules tune wind.yaml Wind.Speed --vary alarm.conditions[0].hold=10s..1m/10s --from-kafka -12h --json"
     )]
     Tune(tune::Args),
+    /// Make a rule file of a configuration of the Watcher.
+    #[command(
+        after_help = "Exit code: 0 done, 1 mistakes were found, 2 a file cannot be read.
+
+Examples:
+  catcher rules import-watcher Watcher/v6/_init.yaml Watcher/v6/_summit.yaml -o watcher.yaml
+  catcher rules import-watcher _base.yaml | less"
+    )]
+    ImportWatcher(import_watcher::Args),
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -106,6 +117,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fmt(args) => fmt::run(&args, &mut out),
         Command::Diff(args) => diff::run(&args, &mut out),
         Command::Tune(args) => tune::run(&args, &mut out),
+        Command::ImportWatcher(args) => import_watcher::run(&args, &mut out),
     };
     out.flush()?;
     match done {

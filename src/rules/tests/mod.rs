@@ -6,5 +6,6 @@ mod calm;
 mod files;
 mod keyed_inputs;
 mod keyed_rules;
+mod import_watcher;
 mod scenarios;
 mod stateful;

@@ -1,0 +1,148 @@
+//! `import_watcher` on a configuration of a summit's size, and on a wrong one.
+
+use crate::rules::{Rule, SourceFile, compile, import_watcher};
+
+fn file(name: &str) -> SourceFile {
+    let path = format!("{}/tests/data/watcher_config/{name}", env!("CARGO_MANIFEST_DIR"));
+    SourceFile { name: name.into(), text: std::fs::read_to_string(path).unwrap() }
+}
+
+fn imported(files: &[SourceFile]) -> (crate::rules::Imported, Vec<std::sync::Arc<Rule>>) {
+    let library = sal_idl::Library::embedded();
+    let imported = import_watcher(files, &library)
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(false)).collect::<String>()));
+    let source = SourceFile { name: "imported.yaml".into(), text: imported.text.clone() };
+    let rules = compile(&source, &library).unwrap_or_else(|all| {
+        panic!("{}\n{}", all.iter().map(|d| d.render(false)).collect::<String>(), imported.text)
+    });
+    (imported, rules)
+}
+
+fn config(text: &str) -> SourceFile {
+    SourceFile { name: "config.yaml".into(), text: text.into() }
+}
+
+#[test]
+fn a_summits_alarms_fit_on_a_few_pages() {
+    let (imported, rules) = imported(&[file("_summit.yaml")]);
+    assert_eq!(imported.alarms.len(), 215);
+    let mut names: Vec<&str> = rules.iter().map(|r| r.name.as_str()).collect();
+    let mut alarms: Vec<&str> = imported.alarms.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    alarms.sort_unstable();
+    assert_eq!(names, alarms);
+    let lines = imported.text.lines().count();
+    assert!(lines < 250, "{lines} lines\n{}", imported.text);
+    for (name, count) in [("Enabled.", 87), ("Heartbeat.", 87), ("HVAC.", 9), ("MTDome", 7), ("Humidity.", 5)] {
+        assert_eq!(names.iter().filter(|n| n.starts_with(name)).count(), count, "{name}");
+    }
+    for name in [
+        "Enabled.MTMount:0",
+        "Heartbeat.ESS:301",
+        "MTDomeAzEnabled.MTDome",
+        "DewPointDepression.South Outside",
+        "ESS:305.PowerGeneratorRunning",
+        "ESS.PowerGeneratorFail",
+        "ATCameraDewar",
+        "eStop.ATPneumatics",
+        "HVAC.Flow02",
+    ] {
+        assert!(names.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn delays_and_escalation_are_in_the_alarms() {
+    let (_, rules) = imported(&[file("_summit.yaml")]);
+    let config = |name: &str| {
+        let rule = rules.iter().find(|r| r.name == name).unwrap_or_else(|| panic!("no {name}"));
+        let config = &rule.alarm.as_ref().unwrap().config;
+        (format!("{:?}", config.escalate), config.auto_acknowledge.as_secs(), config.auto_unacknowledge.as_secs())
+    };
+    for (name, responder) in
+        [("ATCameraDewar", "camera"), ("DewPointDepression.North", "weather"), ("Heartbeat.ATAOS:0", "control")]
+    {
+        let (escalate, acknowledge, unacknowledge) = config(name);
+        assert!(escalate.contains(responder), "{name}: {escalate}");
+        assert_eq!((acknowledge, unacknowledge), (30, 0));
+    }
+    assert_eq!(config("eStop.ATPneumatics").0, "None");
+}
+
+#[test]
+fn a_later_file_replaces_the_keys_of_an_earlier_one() {
+    let init = config("auto_acknowledge_delay: 3600\nrules: []\nescalation: []\n");
+    let site = config("rules: [{classname: Clock, configs: [{name: 'ESS:1'}]}]\n");
+    let (imported, rules) = imported(&[init, site]);
+    assert_eq!(imported.alarms, ["Clock.ESS:1"]);
+    assert_eq!(rules[0].alarm.as_ref().unwrap().config.auto_acknowledge.as_secs(), 3600);
+}
+
+#[test]
+fn rules_of_disabled_components_are_left_out() {
+    let (imported, _) = imported(&[config(
+        "disabled_sal_components: ['ESS:112', MTMount]
+rules:
+- classname: Heartbeat
+  configs: [{name: MTMount}, {name: 'ESS:111'}, {name: 'ESS:112'}]
+- classname: Humidity
+  configs:
+  - {name: A, warning_level: 1, humidity_sensors: [{sal_index: 111, sensor_names: [a]}, {sal_index: 112, sensor_names: [b]}]}
+- classname: MTMountAzimuth
+  configs: [{time_range_start: 1, time_range_end: 2, mtmount_azimuth_low_threshold: 3, mtmount_azimuth_high_threshold: 4}]
+",
+    )]);
+    assert_eq!(imported.alarms, ["Heartbeat.ESS:111"]);
+    assert_eq!(imported.disabled, ["Heartbeat.MTMount:0", "Heartbeat.ESS:112", "Humidity.A", "MTMountAzimuth"]);
+}
+
+#[test]
+fn every_class_can_be_imported() {
+    let (imported, rules) = imported(&[config(
+        "rules:
+- {classname: Telemetry, configs: [
+    {name: 'ESS:301', callback_name: tel_airFlow, summary_states: [ENABLED], timeout: 12.5},
+    {name: 'ESS:301', callback_name: tel_temperature, summary_states: [ENABLED, DISABLED]}]}
+- {classname: UnderPressure, configs: [{name: P, critical_level: 1, warning_level: 3, pressure_sensors: [
+    {sal_index: 1, sensor_info: [{sensor_name: a, indices: [0]}, {sensor_name: b, indices: [1, 2, 5]}]},
+    {sal_index: 2, sensor_info: [{sensor_name: c}]}]}]}
+- {classname: OverTemperature, configs: [{name: T, warning_level: 20, serious_level: 2, serious_period: 600, temperature_sensors: [
+    {sal_index: 1, sensor_info: [{sensor_name: a}]}]}]}
+- {classname: GenericBoolean, configs: [{rule_name: R, remote_name: HVAC, callback_name: evt_coldGlycolChiller01, severity: SERIOUS,
+    alarm_items: [{item_name: alarmDevice}, {item_name: switchOn, alarm_value: false}]}]}
+- {classname: Hvac, configs: [{rule_name: Two, callback_names: [tel_dynalene, tel_glycolLineSensors], individual_limits: [
+    {item_name: dynCH01LS01, limit_type: lower, limit_value: 1, severity: WARNING},
+    {item_name: supplyFlowOss, limit_type: upper, limit_value: 2, severity: WARNING, time_span: 3}]}]}
+- {classname: CameraAlert, configs: [{camera: MTCamera, alertId: evt_alertRaised}, {camera: CCCamera, alertId: fcs/x}]}
+- {classname: MTCameraAlert, configs: [{}]}
+- {classname: MTCCWFollowingRotator, configs: [{}]}
+- {classname: MTVibrationRotator, configs: [{}]}
+- {classname: MTOutClosedLoopControl, configs: [{}]}
+- {classname: MTForceError, configs: [{severity: 2, max_num_axial: 7}]}
+- {classname: MTTotalForceMoment, configs: [{fx: 100.5}]}
+- {classname: MTMirrorTemperature, configs: [{}]}
+- {classname: MTTangentLinkTemperature, configs: [{timeout: 100}]}
+- {classname: MTM1M3EGWFlow, configs: [{alarm_delay: 60}]}
+- {classname: MTM1M3Temperature, configs: [{temperature_change_interval: 60, m1m3_temperature_difference_threshold: 1,
+    m1m3_temperature_change_threshold: 2}]}
+- {classname: MTMountAzimuth, configs: [{time_range_start: 22, time_range_end: 4, mtmount_azimuth_low_threshold: 3,
+    mtmount_azimuth_high_threshold: 4}]}
+- {classname: Clock, configs: [{name: MTMount, threshold: 0.5}]}
+- {classname: Enabled, configs: [{name: MTMount, fault_severity: 3}]}
+- {classname: ATCameraDewar, configs: [{}]}
+",
+    )]);
+    assert_eq!(imported.alarms.len(), 23);
+    assert_eq!(rules.len(), 23, "{}", imported.text);
+    for name in ["Telemetry.ESS:301.tel_temperature", "CameraAlert.CCCamera.fcs/x", "R.HVAC.evt_coldGlycolChiller01"] {
+        assert!(imported.alarms.iter().any(|a| a == name), "{name} {:?}", imported.alarms);
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    let library = sal_idl::Library::embedded();
+    let mistakes = import_watcher(&[file("wrong.yaml")], &library).unwrap_err();
+    let text: String = mistakes.iter().map(|d| format!("{d}\n")).collect();
+    insta::assert_snapshot!(text);
+}
