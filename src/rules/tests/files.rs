@@ -59,18 +59,19 @@ fn the_shipped_files_follow_the_schema() {
 }
 
 fn every_example() -> Vec<SourceFile> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples");
-    let mut files: Vec<SourceFile> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .map(|path| SourceFile {
-            name: path.file_name().unwrap().to_string_lossy().into_owned(),
-            text: std::fs::read_to_string(path).unwrap(),
-        })
-        .collect();
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples"));
+    let mut files = Vec::new();
+    for below in ["", "watcher", "observatory"] {
+        for entry in std::fs::read_dir(folder.join(below)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "yaml") {
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                files.push(SourceFile { name, text: std::fs::read_to_string(path).unwrap() });
+            }
+        }
+    }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(files.len() >= 2);
+    assert!(files.len() >= 2 + 33, "{}", files.len());
     files
 }
 
