@@ -7,7 +7,6 @@ mod explain_show;
 pub(in crate::cli) mod files;
 mod fmt;
 mod graph;
-mod files;
 mod import_watcher;
 mod junit;
 pub(in crate::cli) mod show;
@@ -97,13 +96,11 @@ Examples:
     )]
     Tune(tune::Args),
     /// Make a rule file of a configuration of the Watcher.
-    #[command(
-        after_help = "Exit code: 0 done, 1 mistakes were found, 2 a file cannot be read.
+    #[command(after_help = "Exit code: 0 done, 1 mistakes were found, 2 a file cannot be read.
 
 Examples:
   catcher rules import-watcher Watcher/v6/_init.yaml Watcher/v6/_summit.yaml -o watcher.yaml
-  catcher rules import-watcher _base.yaml | less"
-    )]
+  catcher rules import-watcher _base.yaml | less")]
     ImportWatcher(import_watcher::Args),
 }
 

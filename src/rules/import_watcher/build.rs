@@ -53,7 +53,8 @@ impl Made {
         escalate: Option<(&str, &str)>,
     ) {
         let Yaml::Map(entries) = &mut self.rule.value else { return };
-        let Some((_, Node { value: Yaml::Map(alarm), .. })) = entries.iter_mut().find(|(k, _)| k.name == "alarm")
+        let Some((_, Node { value: Yaml::Map(alarm), .. })) =
+            entries.iter_mut().find(|(k, _)| k.name == "alarm")
         else {
             return;
         };
@@ -73,7 +74,9 @@ impl Made {
     /// A second rule of a component is called after its topic, too. False if it has none.
     pub(super) fn rename_by_topic(&mut self) -> bool {
         let is_telemetry = self.alarm.starts_with("Telemetry.");
-        let Some((_, Json::String(topic))) = self.values.iter().find(|(k, _)| k == "topic") else { return false };
+        let Some((_, Json::String(topic))) = self.values.iter().find(|(k, _)| k == "topic") else {
+            return false;
+        };
         if !is_telemetry {
             return false;
         }

@@ -98,11 +98,7 @@ const CLASSES: &[Class] = &[
     Class { name: "MTCCWFollowingRotator", example: example!("mt_ccw_following_rotator"), keys: &[] },
     Class { name: "MTOutClosedLoopControl", example: example!("mt_out_closed_loop_control"), keys: &[] },
     Class { name: "MTDomeCapacitorBanks", example: example!("mtdome_capacitor_banks"), keys: &[] },
-    Class {
-        name: "MTCameraAlert",
-        example: example!("mt_camera_alert"),
-        keys: &[],
-    },
+    Class { name: "MTCameraAlert", example: example!("mt_camera_alert"), keys: &[] },
     Class {
         name: "CameraAlert",
         example: example!("mt_camera_alert"),
@@ -141,7 +137,10 @@ const CLASSES: &[Class] = &[
     Class {
         name: "MTAirCompressorsState",
         example: example!("mt_air_compressors_state"),
-        keys: &[("one_severity", "one", Kind::Severity, false), ("both_severity", "both", Kind::Severity, false)],
+        keys: &[
+            ("one_severity", "one", Kind::Severity, false),
+            ("both_severity", "both", Kind::Severity, false),
+        ],
     },
     Class {
         name: "MTAirCompressorsPressure",
@@ -258,7 +257,15 @@ pub(super) fn find(name: &str) -> Option<&'static Class> {
 
 /// Every class that is known, for "did you mean".
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let made = ["Humidity", "OverTemperature", "UnderPressure", "DewPointDepression", "ATCameraDewar", "Hvac", "GenericBoolean"];
+    let made = [
+        "Humidity",
+        "OverTemperature",
+        "UnderPressure",
+        "DewPointDepression",
+        "ATCameraDewar",
+        "Hvac",
+        "GenericBoolean",
+    ];
     CLASSES.iter().map(|c| c.name).chain(made)
 }
 
@@ -266,13 +273,15 @@ impl Class {
     /// The rule of one configuration.
     pub(super) fn rule(&self, config: &Node, problems: &Problems<'_>) -> Option<Made> {
         let Yaml::Map(given) = &config.value else {
-            problems.add(config.span, format!("a configuration must be a mapping, this is {}", config.kind()));
+            problems
+                .add(config.span, format!("a configuration must be a mapping, this is {}", config.kind()));
             return None;
         };
         let before = problems.count();
         let (rule, mut values) = self.example();
         for (key, node) in given {
-            let Some((name, parameter, kind, _)) = self.keys.iter().find(|(name, ..)| *name == key.name) else {
+            let Some((name, parameter, kind, _)) = self.keys.iter().find(|(name, ..)| *name == key.name)
+            else {
                 let help = suggest(&key.name, self.keys.iter().map(|(name, ..)| *name), "known keys");
                 problems.add_help(key.span, format!("{} has no key `{}`", self.name, key.name), help);
                 continue;
@@ -285,7 +294,9 @@ impl Class {
             }
         }
         let span: Span = given.first().map_or(config.span, |(k, _)| k.span);
-        for (name, ..) in self.keys.iter().filter(|(name, _, _, needed)| *needed && config.get(name).is_none()) {
+        for (name, ..) in
+            self.keys.iter().filter(|(name, _, _, needed)| *needed && config.get(name).is_none())
+        {
             problems.add(span, format!("`{name}` is missing"));
         }
         (problems.count() == before).then(|| Made::new(rule, values, span))
@@ -297,14 +308,18 @@ impl Class {
         let file = SourceFile { name: String::new(), text: self.example.to_owned() };
         let source: Arc<str> = self.example.into();
         let root = parse(&file, &source).expect("the shipped examples are checked by tests");
-        let Some(Node { value: Yaml::List(rules), .. }) = root.get("rules") else { unreachable!("it is a rule file") };
+        let Some(Node { value: Yaml::List(rules), .. }) = root.get("rules") else {
+            unreachable!("it is a rule file")
+        };
         let mut rule = rules[0].clone();
         let mut values = match rule.get("template").map(Node::json) {
             Some(Json::Object(all)) => all.into_iter().collect(),
             _ => Vec::new(),
         };
         if let Yaml::Map(entries) = &mut rule.value {
-            entries.retain(|(k, _)| !matches!(k.name.as_str(), "description" | "template" | "instances" | "tests"));
+            entries.retain(|(k, _)| {
+                !matches!(k.name.as_str(), "description" | "template" | "instances" | "tests")
+            });
         }
         if self.name == "CameraAlert" {
             rule = fill(&rule, &[("class".to_owned(), json!("CameraAlert"))]);
@@ -312,7 +327,10 @@ impl Class {
         // Parameters that only the example itself gives.
         let given = rules[0].get("instances").map(Node::json).and_then(|all| all.get(0).cloned());
         for (name, value) in &mut values {
-            let known = self.keys.iter().any(|(_, parameter, kind, _)| parameter == name || made_of(*kind).contains(&name.as_str()));
+            let known = self
+                .keys
+                .iter()
+                .any(|(_, parameter, kind, _)| parameter == name || made_of(*kind).contains(&name.as_str()));
             if value.is_null() && !known {
                 *value = given.as_ref().and_then(|g| g.get(name.as_str())).cloned().unwrap_or_default();
             }
@@ -362,7 +380,9 @@ fn convert(
             let capital = first.to_uppercase() + rest;
             vec![("event".to_owned(), json!(capital)), ("topic".to_owned(), json!(topic))]
         }
-        Kind::Samples => one(read::number(node, key, problems).map(|minutes| json!((minutes * 1200.0) as i64))),
+        Kind::Samples => {
+            one(read::number(node, key, problems).map(|minutes| json!((minutes * 1200.0) as i64)))
+        }
         Kind::Index => one(read::csc(node, problems).map(|(_, index)| json!(index))),
         Kind::Alert => {
             let Some(alert) = read::text(node, key, problems) else { return Vec::new() };
@@ -393,7 +413,10 @@ mod tests {
                 }
             }
             for (name, value) in values {
-                let given = class.keys.iter().any(|(_, p, k, needed)| *needed && (*p == name || made_of(*k).contains(&name.as_str())));
+                let given = class
+                    .keys
+                    .iter()
+                    .any(|(_, p, k, needed)| *needed && (*p == name || made_of(*k).contains(&name.as_str())));
                 assert!(given || !value.is_null(), "{}: {name} has no value", class.name);
             }
         }

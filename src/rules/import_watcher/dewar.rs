@@ -19,8 +19,22 @@ struct Set {
 const SETS: &[Set] = &[
     Set { key: "ccd_temp", input: "ccd", field: "tempCCD", above: false, warning: -95.16, critical: -97.0 },
     Set { key: "ccd_temp", input: "ccd", field: "tempCCD", above: true, warning: -93.16, critical: -91.0 },
-    Set { key: "cold_plate_temp", input: "plate", field: "tempColdPlate", above: true, warning: -108.0, critical: -104.0 },
-    Set { key: "cryo_head_temp", input: "head", field: "tempCryoHead", above: true, warning: -140.0, critical: -128.0 },
+    Set {
+        key: "cold_plate_temp",
+        input: "plate",
+        field: "tempColdPlate",
+        above: true,
+        warning: -108.0,
+        critical: -104.0,
+    },
+    Set {
+        key: "cryo_head_temp",
+        input: "head",
+        field: "tempCryoHead",
+        above: true,
+        warning: -140.0,
+        critical: -128.0,
+    },
     Set { key: "vacuum", input: "vacuum", field: "vacuum", above: true, warning: 1.0e-6, critical: 6.0e-6 },
 ];
 
@@ -63,7 +77,9 @@ pub(super) fn dewar(config: &Node, problems: &Problems<'_>) -> Option<Made> {
         let of = [("warning", Some(set.warning)), ("serious", None), ("critical", Some(set.critical))];
         let levels: Vec<(&str, f64)> = of
             .into_iter()
-            .filter_map(|(severity, default)| Some((severity, level(&format!("{side}_{severity}_{}", set.key), default)?)))
+            .filter_map(|(severity, default)| {
+                Some((severity, level(&format!("{side}_{severity}_{}", set.key), default)?))
+            })
             .collect();
         if levels.is_empty() {
             problems.add(span, format!("{side} {} needs one level at least", set.key));
@@ -137,7 +153,8 @@ fn rule(
         }
         entries.push(("hysteresis", number(hysteresis)));
         let side = if set.above { "high" } else { "low" };
-        entries.push(("reason", text(format!("{} {{{{ value | round({digits}) }}}} is too {side}", set.field))));
+        entries
+            .push(("reason", text(format!("{} {{{{ value | round({digits}) }}}} is too {side}", set.field))));
         conditions.push(map(entries));
     }
     let mut special = |severity: &str, condition: String, reason: String| {

@@ -87,7 +87,8 @@ fn sensors(
             name: String::new(),
             indices: None,
         };
-        for name in f.get("sensor_names").map(|n| read::list(n, "sensor_names", problems)).unwrap_or_default() {
+        for name in f.get("sensor_names").map(|n| read::list(n, "sensor_names", problems)).unwrap_or_default()
+        {
             let name = read::text(name, "sensor_names", problems).unwrap_or_default();
             all.push(Sensor { name, ..one.clone() });
         }
@@ -206,7 +207,11 @@ fn extreme(sources: &[Source], largest: bool) -> String {
             ),
         }
     };
-    sources.iter().map(one).reduce(|a, b| format!("(known({a}) ? (known({b}) ? {word}({a}, {b}) : {a}) : {b})")).unwrap_or_default()
+    sources
+        .iter()
+        .map(one)
+        .reduce(|a, b| format!("(known({a}) ? (known({b}) ? {word}({a}, {b}) : {a}) : {b})"))
+        .unwrap_or_default()
 }
 
 /// A value for silence: SERIOUS if there is such a level, as the Watcher has it, which counts when data come back.
@@ -253,7 +258,15 @@ fn messages(levels: &Levels, above: bool) -> String {
 }
 
 /// The alarm: one condition if silence can be a value of its own, else one for each period and one for silence.
-fn alarm(c: &Common, above: bool, found: &str, by_period: &[(f64, String)], what: &str, none: &str, first: &str) -> Node {
+fn alarm(
+    c: &Common,
+    above: bool,
+    found: &str,
+    by_period: &[(f64, String)],
+    what: &str,
+    none: &str,
+    first: &str,
+) -> Node {
     let age = &c.age;
     let mut conditions = Vec::new();
     let single = by_period.len() == 1;
@@ -413,11 +426,7 @@ pub(super) fn dew_point(config: &Node, problems: &Problems<'_>, schemas: &dyn Sc
         "dew and t",
     );
     let inputs = dews.iter().chain(&warms).map(|s| (s.name.as_str(), s.input.clone()));
-    let rule = map([
-        ("name", text("DewPointDepression.$(name)")),
-        ("inputs", map(inputs)),
-        ("alarm", alarm),
-    ]);
+    let rule = map([("name", text("DewPointDepression.$(name)")), ("inputs", map(inputs)), ("alarm", alarm)]);
     let all: Vec<Sensor> = dew.into_iter().chain(warm).collect();
     Some(Made::new(rule, values, span).with_parts(parts).with_remotes(&all))
 }

@@ -37,7 +37,8 @@ fn one(pattern: &[char], letter: char) -> Option<usize> {
         '[' => {
             // A bracket that is not closed is a letter.
             let skip = 1 + usize::from(pattern.get(1) == Some(&'!'));
-            let Some(end) = pattern.iter().skip(skip + 1).position(|c| *c == ']').map(|i| i + skip + 1) else {
+            let Some(end) = pattern.iter().skip(skip + 1).position(|c| *c == ']').map(|i| i + skip + 1)
+            else {
                 return (letter == '[').then_some(1);
             };
             let set = &pattern[skip..end];

@@ -30,11 +30,13 @@ fn rule(all: &[Made]) -> Node {
     }
     let parameters = different.iter().map(|at| (first.values[*at].0.as_str(), value(&Json::Null)));
     let template = map(parameters.chain(first.parts.iter().map(|(name, part)| (name.as_str(), value(part)))));
-    let instance = |m: &Made| map(different.iter().map(|at| (m.values[*at].0.as_str(), value(&m.values[*at].1))));
+    let instance =
+        |m: &Made| map(different.iter().map(|at| (m.values[*at].0.as_str(), value(&m.values[*at].1))));
     let instances = list(all.iter().map(instance).collect());
     if let Yaml::Map(entries) = &mut rule.value {
         // After the name and what the rule is for.
-        let at = entries.iter().take_while(|(k, _)| matches!(k.name.as_str(), "name" | "description")).count();
+        let at =
+            entries.iter().take_while(|(k, _)| matches!(k.name.as_str(), "name" | "description")).count();
         entries.insert(at, (key("template"), template));
         entries.insert(at + 1, (key("instances"), instances));
     }

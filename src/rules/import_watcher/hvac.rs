@@ -103,13 +103,19 @@ pub(super) fn hvac(config: &Node, problems: &Problems<'_>, schemas: &dyn SchemaS
     let topics = Topics { names, schemas };
     let mut limits = Vec::new();
     let mut items = Vec::new();
-    for node in f.get("individual_limits").map(|n| read::list(n, "individual_limits", problems)).unwrap_or_default() {
+    for node in
+        f.get("individual_limits").map(|n| read::list(n, "individual_limits", problems)).unwrap_or_default()
+    {
         limits.extend(individual(node, &topics, &mut items, problems));
     }
-    for node in f.get("difference_limits").map(|n| read::list(n, "difference_limits", problems)).unwrap_or_default() {
+    for node in
+        f.get("difference_limits").map(|n| read::list(n, "difference_limits", problems)).unwrap_or_default()
+    {
         limits.extend(difference(node, &topics, problems));
     }
-    for node in f.get("stale_value_limits").map(|n| read::list(n, "stale_value_limits", problems)).unwrap_or_default() {
+    for node in
+        f.get("stale_value_limits").map(|n| read::list(n, "stale_value_limits", problems)).unwrap_or_default()
+    {
         limits.extend(stale(node, &topics, &mut items, problems));
     }
     f.finish();
@@ -144,7 +150,12 @@ pub(super) fn hvac(config: &Node, problems: &Problems<'_>, schemas: &dyn SchemaS
     Some(Made::new(rule, values, span))
 }
 
-fn individual(node: &Node, topics: &Topics<'_>, items: &mut Vec<String>, problems: &Problems<'_>) -> Option<Limit> {
+fn individual(
+    node: &Node,
+    topics: &Topics<'_>,
+    items: &mut Vec<String>,
+    problems: &Problems<'_>,
+) -> Option<Limit> {
     let mut f = Fields::of(node, "a limit", problems)?;
     let item = f.get("item_name").and_then(|n| read::text(n, "item_name", problems));
     let limit = limit(&mut f, problems);
@@ -177,10 +188,20 @@ fn difference(node: &Node, topics: &Topics<'_>, problems: &Problems<'_>) -> Opti
     let (a, b) = (topics.number(&first, node, problems), topics.number(&second, node, problems));
     let (sign, word) = beyond(upper);
     let condition = format!("{} - {} {sign} {}", a?, b?, number_text(value));
-    Some(Limit { severity: severity?, condition, hold, reason: format!("{first} - {second} is {word} than {value}") })
+    Some(Limit {
+        severity: severity?,
+        condition,
+        hold,
+        reason: format!("{first} - {second} is {word} than {value}"),
+    })
 }
 
-fn stale(node: &Node, topics: &Topics<'_>, items: &mut Vec<String>, problems: &Problems<'_>) -> Option<Limit> {
+fn stale(
+    node: &Node,
+    topics: &Topics<'_>,
+    items: &mut Vec<String>,
+    problems: &Problems<'_>,
+) -> Option<Limit> {
     let mut f = Fields::of(node, "a limit", problems)?;
     let item = f.get("item_name").and_then(|n| read::text(n, "item_name", problems));
     let samples = f.get("num_samples").map_or(Some(5), |n| read::integer(n, "num_samples", problems));
@@ -192,9 +213,9 @@ fn stale(node: &Node, topics: &Topics<'_>, items: &mut Vec<String>, problems: &P
     items.push(item.clone());
     // So many equal samples are one less that equal the one before.
     let condition = format!("consecutive({field} == prev({field}), {})", (samples - 1).max(1));
-    let reason = message
-        .filter(|m| !m.is_empty())
-        .unwrap_or_else(|| format!("The {item} value has remained unchanged for {samples} consecutive samples."));
+    let reason = message.filter(|m| !m.is_empty()).unwrap_or_else(|| {
+        format!("The {item} value has remained unchanged for {samples} consecutive samples.")
+    });
     Some(Limit { severity: severity?, condition, hold, reason })
 }
 
@@ -219,7 +240,10 @@ pub(super) fn generic_boolean(config: &Node, problems: &Problems<'_>) -> Option<
     }
     f.finish();
     if limits.is_empty() || rule.is_none() || remote.is_none() || topic.is_none() {
-        problems.add(span, "`rule_name`, `remote_name`, `callback_name`, `alarm_items` and `severity` are needed");
+        problems.add(
+            span,
+            "`rule_name`, `remote_name`, `callback_name`, `alarm_items` and `severity` are needed",
+        );
     }
     if problems.count() > before {
         return None;

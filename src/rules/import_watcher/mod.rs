@@ -50,10 +50,7 @@ struct Escalation {
 ///
 /// # Errors
 /// Every mistake of every file.
-pub fn import_watcher(
-    files: &[SourceFile],
-    schemas: &dyn SchemaSource,
-) -> Result<Imported, Vec<Diagnostic>> {
+pub fn import_watcher(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<Imported, Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     let mut read: Vec<(Problems<'_>, Node)> = Vec::new();
     for file in files {
@@ -76,7 +73,13 @@ pub fn import_watcher(
 fn import(files: &[(Problems<'_>, Node)], schemas: &dyn SchemaSource) -> Option<Imported> {
     for (problems, node) in files {
         let mut top = Fields::of(node, "a configuration of the Watcher", problems)?;
-        for key in ["disabled_sal_components", "auto_acknowledge_delay", "auto_unacknowledge_delay", "rules", "escalation"] {
+        for key in [
+            "disabled_sal_components",
+            "auto_acknowledge_delay",
+            "auto_unacknowledge_delay",
+            "rules",
+            "escalation",
+        ] {
             top.entry(key);
         }
         for key in ELSEWHERE {
@@ -85,7 +88,11 @@ fn import(files: &[(Problems<'_>, Node)], schemas: &dyn SchemaSource) -> Option<
         top.finish();
     }
     let last = |key: &str| {
-        files.iter().rev().find_map(|(p, node)| Some((p, node.get(key)?))).filter(|(_, n)| n.value != Yaml::Null)
+        files
+            .iter()
+            .rev()
+            .find_map(|(p, node)| Some((p, node.get(key)?)))
+            .filter(|(_, n)| n.value != Yaml::Null)
     };
     let disabled: Vec<(String, i64)> = last("disabled_sal_components")
         .map(|(p, node)| read::list(node, "disabled_sal_components", p))
@@ -138,7 +145,9 @@ fn class(node: &Node, problems: &Problems<'_>, schemas: &dyn SchemaSource, made:
     for config in configs {
         problems.enter(Some(&name));
         let one = match name.as_str() {
-            "Humidity" | "OverTemperature" | "UnderPressure" => ess::threshold(&name, config, problems, schemas),
+            "Humidity" | "OverTemperature" | "UnderPressure" => {
+                ess::threshold(&name, config, problems, schemas)
+            }
             "DewPointDepression" => ess::dew_point(config, problems, schemas),
             "ATCameraDewar" => dewar::dewar(config, problems),
             "Hvac" => hvac::hvac(config, problems, schemas),

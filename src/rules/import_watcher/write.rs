@@ -188,7 +188,8 @@ mod tests {
     fn again(rules: &[Json]) -> Json {
         let text = file(&rules.iter().map(tree).collect::<Vec<_>>());
         let source = SourceFile { name: "t".into(), text: text.clone() };
-        parse(&source, &text.as_str().into()).unwrap_or_else(|e| panic!("{e}\n{text}")).json()["rules"].clone()
+        parse(&source, &text.as_str().into()).unwrap_or_else(|e| panic!("{e}\n{text}")).json()["rules"]
+            .clone()
     }
 
     #[test]
