@@ -251,11 +251,11 @@ proptest! {
             for (step, key, value) in &messages {
                 at += f64::from(*step);
                 humidity(bench.at(at), 1, SENSORS[*key], *value);
-                let severities = bench.effects.iter().filter_map(|e| match e {
+                let mut severities = bench.effects.iter().filter_map(|e| match e {
                     Effect::SetSeverity { severity, .. } => Some(*severity),
                     _ => None,
                 });
-                all.push((at, severities.last()));
+                all.push((at, severities.next_back()));
                 bench.effects.clear();
             }
             // What is said last at each message; the texts differ in the names.
