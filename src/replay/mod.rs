@@ -16,7 +16,7 @@
 //! see [`crate::intake::recent`]); others end as [`answers`] say; without an answer their outcome is unknown, which
 //! fails the run and leaves an alarm that needs the result as it is. Nothing is carried out, reports are not written.
 //!
-//! * [`archive`]: recordings
+//! * [`archive`]: recordings, as files
 //! * [`transition`]: what happened, in a list
 //! * [`play`]: free replay; [`exact`]: that of a live run
 //! * [`episode`]: alarms as spans of time; [`diff`]: two lists compared; [`tune`]: figures of one list
