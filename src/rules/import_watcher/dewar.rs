@@ -122,7 +122,7 @@ fn rule(
         ("window", text(&longest)),
         ("reduce", text("count")),
     ]);
-    let mut inputs = vec![("data", map([("topic", text("ATCamera.tel_vacuum"))])), ("n", count)];
+    let mut inputs = vec![("data", map([("topic", text("ATCamera.tel_vacuum"))])), ("messages", count)];
     for (set, _) in sets {
         if !inputs.iter().any(|(name, _)| *name == set.input) {
             let window = if set.input == "vacuum" { windows.1 } else { windows.0 };
@@ -131,7 +131,7 @@ fn rule(
     }
     let back = format!("fell(absent(data, {age}))");
     let ends = format!("counter({back}, false, !{back})");
-    let enough = format!("n - double(count_in({back}, {longest})) >= {}", number_text(least));
+    let enough = format!("messages - double(count_in({back}, {longest})) >= {}", number_text(least));
     let parts = vec![
         ("going", json!(format!("!absent(data, {age}) && {ends} == 0"))),
         ("ended", json!(format!("{ends} == 1"))),
