@@ -13,14 +13,15 @@
 //! While the journal cannot be written nothing is evaluated: the bus is not read, requests wait in their bounded queues.
 //! After [`JOURNAL_PATIENCE`] the CSC is put in FAULT; appending goes on being tried.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use salobj::{Clock, Tai, Value};
 use serde_json::Value as Json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::fault;
 use super::recorder::CoreTap;
 use super::reporter::ReportJob;
 use crate::alarms::{AlarmSnapshot, IncidentAnswer};
@@ -109,6 +110,13 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// The EFD answered a query of a rule's input, or could not.
+    EfdAnswered {
+        /// The query.
+        query: String,
+        /// Its columns by name, or why there are none.
+        answer: Result<BTreeMap<String, Value>, String>,
+    },
     /// The reporter has written a report, or could not.
     ReportWritten {
         /// The run.
@@ -156,6 +164,8 @@ pub struct CoreLoop {
     pub meter: Arc<Meter>,
     /// Requests.
     pub requests: mpsc::Receiver<Request>,
+    /// Who asks the EFD what rules want to know.
+    pub efd_inputs: watch::Sender<BTreeSet<String>>,
     /// Reports of the driver.
     pub reports: mpsc::Receiver<StepReport>,
     /// What recovery wants done first.
@@ -170,6 +180,8 @@ struct Waiting {
     next_ticket: u64,
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     enable: Option<(Reply, Tai)>,
+    /// How long rules that were added wait for their past.
+    fill: Option<Tai>,
     configured: bool,
 }
 
@@ -188,6 +200,7 @@ impl CoreLoop {
             let wake = [
                 self.core.next_deadline(),
                 waiting.enable.as_ref().map(|e| e.1),
+                waiting.fill,
                 Some(statistics_at),
                 Some(checkpoint_at),
             ];
@@ -219,6 +232,7 @@ impl CoreLoop {
                 statistics_at = now + Duration::from_secs(1);
             }
             let enabled = self.enable_if_ready(&mut waiting, &mut out);
+            self.begin_if_filled(&mut waiting, &mut out);
             self.carry_out(&mut out, &mut waiting).await?;
             if let Some(reply) = enabled {
                 answer(reply, Ok(()));
@@ -286,6 +300,13 @@ impl CoreLoop {
             Request::NotTold { receiver, about, reason } => {
                 self.feed(Input::NotTold { receiver, about, reason }, now, out);
             }
+            Request::EfdAnswered { query, answer } => {
+                let input = match answer {
+                    Ok(columns) => Input::Table { query, columns },
+                    Err(reason) => Input::TableFailed { query, reason },
+                };
+                self.feed(input, now, out);
+            }
             Request::ReportWritten { run_id, url } => {
                 self.feed(Input::ReportWritten { run_id, url }, now, out)
             }
@@ -306,6 +327,23 @@ impl CoreLoop {
         }
         self.feed(Input::Enable, now, out);
         waiting.enable.take().map(|(reply, _)| reply)
+    }
+
+    /// Lets rules begin that were added while the others were going, once their past has been read.
+    fn begin_if_filled(&mut self, waiting: &mut Waiting, out: &mut Vec<Output>) {
+        if !self.core.is_filling() {
+            waiting.fill = None;
+            return;
+        }
+        let now = self.clock.now();
+        let until = *waiting.fill.get_or_insert(now + CATCH_UP_LIMIT);
+        // What has just been asked for is not being read yet.
+        let asked = out.iter().any(|o| matches!(o, Output::Resubscribe));
+        if asked || !(self.intake.caught_up() || now.0 >= until.0) {
+            return;
+        }
+        waiting.fill = None;
+        self.feed(Input::CaughtUp, now, out);
     }
 
     fn statistics(&self, figures: &mut Figures, elapsed: Duration) {
@@ -411,6 +449,8 @@ impl CoreLoop {
             Output::Resubscribe => {
                 let rules = self.core.rules().active();
                 self.intake.keep(SeriesNeed::of_rules(rules.iter().map(Arc::as_ref)));
+                self.intake.fill(self.core.filling_topics());
+                self.efd_inputs.send_replace(self.core.queries().map(str::to_owned).collect());
                 let noted = std::mem::take(&mut self.noted);
                 while let Err(error) = self.intake.subscribe(self.core.subscriptions(), &noted).await {
                     tracing::warn!(error = %error, "cannot subscribe: {error}; trying again");
@@ -456,14 +496,4 @@ fn feed(core: &mut Core, record: &mut Option<CoreTap>, input: Input<'_>, now: Ta
 /// The one who asked may have gone; that is nobody's fault.
 fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     drop(reply.send(value));
-}
-
-/// Values of `errorCode` of this CSC.
-pub mod fault {
-    /// The journal could not be written for 30 s.
-    pub const JOURNAL: i64 = 1;
-    /// A part of the process ended.
-    pub const PART: i64 = 2;
-    /// The connection that alarms depend on could not be set up.
-    pub const SETUP: i64 = 3;
 }

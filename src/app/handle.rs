@@ -1,8 +1,10 @@
 //! How the other parts talk to the core.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use salobj::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core_loop::{Reply, Request};
@@ -96,6 +98,12 @@ impl CoreHandle {
     pub async fn not_told(&self, receiver: String, about: String, reason: String) {
         // If the core is gone, nobody needs to know.
         drop(self.send(Request::NotTold { receiver, about, reason }).await);
+    }
+
+    /// The EFD answered a query of a rule's input, or could not.
+    pub async fn efd_answered(&self, query: String, answer: Result<BTreeMap<String, Value>, String>) {
+        // If the core is gone, nobody needs to know.
+        drop(self.send(Request::EfdAnswered { query, answer }).await);
     }
 
     /// A report was written, or could not be.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | journal | opened and read first: what it holds decides how everything else begins |
 //! | web | serves reports and `/healthz` |
+//! | EFD inputs | asks the EFD what rules want to know |
 //! | EFD outbox | sends spooled results |
 //! | driver | carries out steps |
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
@@ -15,7 +16,9 @@
 //! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
 
 pub mod core_loop;
+pub mod efd_inputs;
 pub mod efd_outbox;
+pub mod fault;
 pub mod handle;
 pub mod notifier;
 pub mod parts;
@@ -34,7 +37,7 @@ use salobj::csc::state::SummaryState;
 use salobj::csc::{CscOptions, RunningCsc};
 use salobj::{Domain, Tai};
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
@@ -52,7 +55,7 @@ use crate::tasks::steps::Backend;
 use crate::tasks::steps::analysis::AnalysisBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
 use crate::telemetry::Meter;
-use core_loop::{CoreLoop, Publish, REQUEST_QUEUE, fault};
+use core_loop::{CoreLoop, Publish, REQUEST_QUEUE};
 use handle::CoreHandle;
 use parts::Parts;
 
@@ -159,6 +162,15 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         Ok(())
     });
 
+    let (wanted_in, wanted) = watch::channel(std::collections::BTreeSet::new());
+    let efd_inputs = efd_inputs::EfdInputs {
+        wanted,
+        core: core_handle.clone(),
+        efd: Arc::new(SiteEfd(Arc::clone(&site))),
+        clock: clock.clone(),
+    };
+    parts.add("EFD inputs", efd_inputs.run());
+
     let place = reporter::ReportPlace {
         folder: reports,
         own_base: report_base.clone(),
@@ -173,7 +185,8 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     parts.add("notifier", notifier.run());
 
     let began = clock.now();
-    let (core, first) = recover(&recovered.entries, schemas.as_ref(), began);
+    let (mut core, first) = recover(&recovered.entries, schemas.as_ref(), began);
+    core.lend_stopwatch(stopwatch);
     let mut recorder = None;
     let mut record = None;
     if let Some(to) = &options.record {
@@ -204,6 +217,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         clock,
         meter,
         requests,
+        efd_inputs: wanted_in,
         reports: step_reports,
         first,
         record,
@@ -246,6 +260,13 @@ impl Running {
             recorder.close().await;
         }
     }
+}
+
+/// Real time, whatever the clock says: it measures how long evaluations take.
+fn stopwatch() -> u64 {
+    static BEGAN: std::sync::LazyLock<tokio::time::Instant> =
+        std::sync::LazyLock::new(tokio::time::Instant::now);
+    u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn recover(entries: &BTreeMap<String, Json>, schemas: &dyn SchemaSource, now: Tai) -> (Core, Vec<Output>) {

@@ -53,6 +53,11 @@ pub enum Command {
         /// Exact name.
         rule: String,
     },
+    /// Lets a shadow rule act.
+    PromoteRule {
+        /// Exact name.
+        rule: String,
+    },
     /// Runs a rule's tasks by hand.
     Trigger {
         /// Exact name.

@@ -15,7 +15,10 @@ use crate::tasks::state::TaskState;
 impl Core {
     pub(super) fn command(&mut self, command: Command, now: Tai, out: &mut Vec<Output>) -> Answer {
         match command {
-            Command::AddRule { rules, enabled } => Ok(self.add_rules(rules, enabled, now, out)),
+            Command::AddRule { rules, enabled } => {
+                self.refuse_links(&rules)?;
+                Ok(self.add_rules(rules, enabled, now, out))
+            }
             Command::RemoveRule { rule } => self.remove_rule(&rule, now, out),
             Command::EnableRule { rule } => self.set_enabled(&rule, true, "", now, out),
             Command::DisableRule { rule, reason } => self.set_enabled(&rule, false, &reason, now, out),
@@ -25,6 +28,7 @@ impl Core {
                 out.push(Output::Publish(Event::Explanation(Box::new(explanation))));
                 Ok(decision)
             }
+            Command::PromoteRule { rule } => self.promote(&rule, now, out),
             Command::Trigger { rule, parameters, sender } => {
                 self.trigger(&rule, &parameters, &sender, now, out)
             }
@@ -77,6 +81,9 @@ impl Core {
     }
 
     fn remove_rule(&mut self, name: &str, now: Tai, out: &mut Vec<Output>) -> Answer {
+        if !self.rules.get(name).is_some_and(super::Entry::covers) {
+            self.refuse_removal(name)?;
+        }
         let uncovered = self.rules.remove(name)?;
         self.unsaved_rules.insert(name.to_owned());
         if uncovered {
@@ -239,10 +246,6 @@ impl Core {
         let inactive: Vec<String> =
             self.rules.iter().filter(|(_, e)| !e.is_active()).map(|(n, _)| n.to_owned()).collect();
         let mut effects = Vec::new();
-        if self.enabled {
-            // The past of these rules has been read; what is read again is for the new ones only.
-            self.engine.history_done();
-        }
         self.engine.replace_rules(&all, now, &mut effects);
         for name in &inactive {
             self.engine.step(RuleInput::SetEnabled { rule: name, enabled: false }, now, &mut effects);
@@ -251,6 +254,7 @@ impl Core {
             self.fit_alarms(rule, out);
         }
         self.work_off(&mut effects, now, out);
+        self.link(now, out);
         out.push(Output::Resubscribe);
         self.checkpoint_due = true;
     }
@@ -285,8 +289,34 @@ impl Core {
         self.book.ensure(alarm, &rule.name, &rule.revision, &config);
     }
 
+    /// A shadow rule acts from now on, with all that it remembers.
+    fn promote(&mut self, name: &str, now: Tai, out: &mut Vec<Output>) -> Answer {
+        self.rules.promote(name)?;
+        self.unsaved_rules.insert(name.to_owned());
+        self.changed_rules.insert(name.to_owned());
+        self.apply_rules(now, out);
+        let active = self.rules.get(name).is_some_and(super::Entry::is_active);
+        if active {
+            // What it knows already is said now.
+            self.engine_step(RuleInput::SetEnabled { rule: name, enabled: true }, now, out);
+        }
+        let state = if active { "live" } else { "live, and disabled" };
+        Ok(format!("rule {name} is {state}"))
+    }
+
+    pub(super) fn caught_up(&mut self, now: Tai, out: &mut Vec<Output>) {
+        let mut effects = Vec::new();
+        if self.enabled {
+            self.engine.begin_new(now, &mut effects);
+        } else {
+            self.engine.history_done();
+        }
+        self.work_off(&mut effects, now, out);
+    }
+
     pub(super) fn enable(&mut self, now: Tai, out: &mut Vec<Output>) {
         self.enabled = true;
+        self.engine.wake(now);
         self.engine.history_done();
         self.book.thaw(now);
         self.begin_waiting(now, out);
@@ -301,6 +331,7 @@ impl Core {
 
     pub(super) fn disable(&mut self) {
         self.enabled = false;
+        self.engine.sleep();
         self.book.freeze();
         self.checkpoint_due = true;
     }

@@ -197,7 +197,8 @@ impl Core {
             RunAction::Abort { id, stop } => out.push(Output::Abort { id, stop }),
             // `Runs` gives the deletion with its records.
             RunAction::Forget(_) => {}
-            RunAction::StepEnded { run_id, .. } => {
+            RunAction::StepEnded { run_id, step, .. } => {
+                self.step_result(&run_id, &step, now, effects, out);
                 if let Some(run) = self.runs.get(&run_id) {
                     let input =
                         RuleInput::StepEnded { rule: &run.header.rule, run_id: &run_id, ctx: &run.context };
@@ -303,6 +304,7 @@ impl Core {
 
     /// After every input: records of everything that changed, then the events.
     pub(super) fn settle(&mut self, now: Tai, out: &mut Vec<Output>) {
+        let alarms = self.changed_alarms(now, out);
         for (key, value) in self.runs.take_records() {
             out.push(Output::Record(Record { key, value }));
         }
@@ -320,7 +322,7 @@ impl Core {
                 out.push(Output::Publish(Event::Task(task_event(run, &step))));
             }
         }
-        for snapshot in self.book.take_changed() {
+        for snapshot in alarms {
             out.push(Output::Publish(Event::Alarm(snapshot)));
         }
         self.tell(out);

@@ -16,6 +16,7 @@
 //! * [`event`]: what it publishes
 //! * [`rule_table`]: which rules there are
 //! * `explain`: why a rule did what it did
+//! * `links`: what rules read of each other and of the EFD
 //! * `effects`: what follows from the engine's and the runs' decisions
 //! * `recover`: taking up what the journal kept
 //! * [`selftest`]: the tests inside rule files
@@ -25,6 +26,7 @@ mod commands;
 mod effects;
 pub mod event;
 mod explain;
+mod links;
 mod recover;
 pub mod rule_table;
 pub mod selftest;
@@ -36,11 +38,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use salobj::Tai;
+use salobj::{Tai, Value};
 
 use crate::alarms::{Book, IncidentAnswer, IncidentCall, MuteWindow, Notice};
 use crate::journal::Record;
-use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Subscriptions};
+use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Stopwatch, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
 use crate::tasks::run::RunAction;
 use crate::tasks::runs::Runs;
@@ -83,6 +85,22 @@ pub enum Input<'a> {
         rules: Vec<Arc<Rule>>,
         /// What the site says about alarms and reports.
         settings: Settings,
+    },
+    /// The past that the rules need has been read: those that were added while the others were going begin.
+    CaughtUp,
+    /// The EFD answered one of [`Core::queries`]: its columns by name.
+    Table {
+        /// The query.
+        query: String,
+        /// The columns.
+        columns: BTreeMap<String, Value>,
+    },
+    /// The EFD could not answer it.
+    TableFailed {
+        /// The query.
+        query: String,
+        /// Why.
+        reason: String,
     },
     /// The CSC enters ENABLED.
     Enable,
@@ -192,6 +210,8 @@ pub struct Core {
     resumed: Vec<RunAction>,
     /// Runs that ended before the restart and have no report yet, until [`Input::Resume`].
     unreported: Vec<String>,
+    /// What rules read that is not on the bus.
+    links: links::Links,
     /// Empty between steps; kept for its capacity.
     effects: Vec<Effect>,
 }
@@ -201,8 +221,10 @@ impl Core {
     pub fn new(now: Tai) -> Self {
         let mut book = Book::new();
         book.freeze();
+        let mut engine = Engine::new(&[], now);
+        engine.sleep();
         Self {
-            engine: Engine::new(&[], now),
+            engine,
             book,
             runs: Runs::default(),
             rules: RuleTable::default(),
@@ -218,6 +240,7 @@ impl Core {
             restored: false,
             resumed: Vec::new(),
             unreported: Vec::new(),
+            links: links::Links::default(),
             effects: Vec::new(),
         }
     }
@@ -254,6 +277,9 @@ impl Core {
             Input::Report(report) => self.report(report, now, out),
             Input::ReportWritten { run_id, url } => self.report_written(&run_id, url, now, out),
             Input::Configure { rules, settings } => self.configure(&rules, settings, now, out),
+            Input::Table { query, columns } => self.table(&query, &columns, now, out),
+            Input::TableFailed { query, reason } => self.query_failed(&query, Some(&reason)),
+            Input::CaughtUp => self.caught_up(now, out),
             Input::Enable => self.enable(now, out),
             Input::Disable => self.disable(),
             Input::Resume => self.resume(now, out),
@@ -285,6 +311,21 @@ impl Core {
     /// What has to be read from the bus.
     pub fn subscriptions(&self) -> &Subscriptions {
         self.engine.subscriptions()
+    }
+
+    /// True while some rule waits for its past to be read: [`Input::CaughtUp`] is wanted then.
+    pub fn is_filling(&self) -> bool {
+        self.engine.is_filling()
+    }
+
+    /// The topics of which the past has to be read (again), by [`TopicId`](crate::rules::TopicId).
+    pub fn filling_topics(&self) -> BTreeSet<u32> {
+        self.engine.filling_topics()
+    }
+
+    /// Times some evaluations, to find slow rules.
+    pub fn lend_stopwatch(&mut self, stopwatch: Stopwatch) {
+        self.engine.lend_stopwatch(stopwatch);
     }
 
     /// The rules.

@@ -73,6 +73,11 @@ impl Core {
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }
+        for (name, value) in with_prefix(recovery.entries, "result/") {
+            if let Err(e) = self.recover_result(name, value) {
+                problems.push(format!("journal entry result/{name}: {e}"));
+            }
+        }
         let mut actions = Vec::new();
         let rules = std::cell::RefCell::new(BTreeMap::new());
         let plans = |header: &RunHeader| -> Option<SharedPlan> {

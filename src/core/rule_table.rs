@@ -7,7 +7,7 @@ use std::sync::Arc;
 use salobj::Tai;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::Rule;
+use crate::rules::{Mode, Rule};
 
 /// `RuleState` of the SAL interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Entry {
     memory: Memory,
     quarantine: Option<String>,
     error: Option<String>,
+    /// What is wrong outside the rule: whom it reads is not there, the EFD does not answer.
+    note: Option<String>,
 }
 
 /// What the journal keeps of a rule (`rule/<name>`).
@@ -67,6 +69,9 @@ pub struct Memory {
     /// When it last started a run, TAI seconds, 0 for never.
     #[serde(default)]
     pub last_triggered: f64,
+    /// The revision that `promoteRule` let act, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<String>,
 }
 
 impl Entry {
@@ -75,9 +80,23 @@ impl Entry {
         self.added.as_ref().or(self.configured.as_ref())
     }
 
+    /// A shadow rule that was promoted acts; a new revision of it has to be promoted anew.
+    fn take_promotion(&mut self) {
+        for rule in [&mut self.configured, &mut self.added].into_iter().flatten() {
+            if rule.mode == Mode::Shadow && self.memory.promoted.as_ref() == Some(&rule.revision) {
+                *rule = Arc::new(Rule { mode: Mode::Live, ..(**rule).clone() });
+            }
+        }
+    }
+
     /// Where that one comes from.
     pub fn origin(&self) -> Origin {
         if self.added.is_some() { Origin::Command } else { Origin::Configuration }
+    }
+
+    /// True for a rule added at run time over a configured one.
+    pub fn covers(&self) -> bool {
+        self.added.is_some() && self.configured.is_some()
     }
 
     /// What the journal keeps.
@@ -97,7 +116,7 @@ impl Entry {
             Some(_) if self.quarantine.is_some() => RuleState::Failed,
             Some(_) if !self.is_active() => RuleState::Disabled,
             Some(_) if !csc_enabled => RuleState::Loaded,
-            Some(rule) if rule.mode == crate::rules::Mode::Shadow => RuleState::Shadow,
+            Some(rule) if rule.mode == Mode::Shadow => RuleState::Shadow,
             Some(_) => RuleState::Enabled,
         }
     }
@@ -105,7 +124,13 @@ impl Entry {
     /// Why it cannot be evaluated, or what was unknown when it last was; empty if nothing.
     pub fn error(&self) -> String {
         let disabled = (!self.memory.reason.is_empty() && !self.is_active()).then_some(&self.memory.reason);
-        self.quarantine.as_ref().or(disabled).or(self.error.as_ref()).cloned().unwrap_or_default()
+        self.quarantine
+            .as_ref()
+            .or(disabled)
+            .or(self.note.as_ref())
+            .or(self.error.as_ref())
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -121,6 +146,7 @@ impl RuleTable {
         let entry = self.entries.entry(name.to_owned()).or_default();
         entry.memory = memory;
         entry.added = added;
+        entry.take_promotion();
     }
 
     /// Replaces the configured rules; the names that are no longer there at all.
@@ -129,7 +155,9 @@ impl RuleTable {
             entry.configured = None;
         }
         for rule in rules {
-            self.entries.entry(rule.name.clone()).or_default().configured = Some(rule.clone());
+            let entry = self.entries.entry(rule.name.clone()).or_default();
+            entry.configured = Some(rule.clone());
+            entry.take_promotion();
         }
         // One that was added at run time and does not compile any more is kept: its author may mend it.
         let gone = |e: &Entry| e.rule().is_none() && e.memory.definition.is_none();
@@ -145,6 +173,19 @@ impl RuleTable {
         entry.quarantine = None;
         entry.error = None;
         entry.added = Some(rule);
+        entry.take_promotion();
+    }
+
+    /// Lets a shadow rule act.
+    pub fn promote(&mut self, name: &str) -> Result<(), String> {
+        let entry = self.entries.get_mut(name).ok_or_else(|| unknown(name))?;
+        let rule = entry.rule().ok_or_else(|| unknown(name))?;
+        if rule.mode != Mode::Shadow {
+            return Err(format!("rule '{name}' is not in shadow mode"));
+        }
+        entry.memory.promoted = Some(rule.revision.clone());
+        entry.take_promotion();
+        Ok(())
     }
 
     /// Removes a rule that was added at run time. True if a configured one of the same name comes up again.
@@ -192,6 +233,17 @@ impl RuleTable {
         match self.entries.get_mut(name) {
             Some(entry) if entry.error != error => {
                 entry.error = error;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes what is wrong outside the rule. True if that is news.
+    pub fn set_note(&mut self, name: &str, note: Option<String>) -> bool {
+        match self.entries.get_mut(name) {
+            Some(entry) if entry.note != note => {
+                entry.note = note;
                 true
             }
             _ => false,

@@ -67,6 +67,7 @@ fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
         "enableRule" => Command::EnableRule { rule: text("ruleName") },
         "disableRule" => Command::DisableRule { rule: text("ruleName"), reason: text("reason") },
         "explain" => Command::Explain { rule: text("ruleName") },
+        "promoteRule" => Command::PromoteRule { rule: text("ruleName") },
         "trigger" => {
             let sender = Sender {
                 identity: sample.identity().to_owned(),

@@ -14,7 +14,7 @@ use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
 use crate::outputs::efd::Efd;
 use crate::outputs::notify::Notify;
-use crate::rules::{Rule, SchemaSource, SourceFile};
+use crate::rules::{Rule, SchemaSource, SourceFile, compile, compile_files};
 use crate::tasks::driver::Order;
 
 /// Sub-folder of the configuration that holds rule files.
@@ -151,34 +151,22 @@ fn glob_pattern(glob: &str) -> regex::Regex {
 /// # Errors
 /// All diagnostics, as text.
 pub fn compile_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, String> {
-    let mut rules: Vec<Arc<Rule>> = Vec::new();
-    let mut problems = Vec::new();
-    let mut origin: BTreeMap<String, &str> = BTreeMap::new();
-    for file in files {
-        match crate::rules::compile(file, schemas) {
-            Ok(compiled) => {
-                for rule in compiled {
-                    if let Some(first) = origin.insert(rule.name.clone(), &file.name) {
-                        problems.push(format!(
-                            "rule {} stands in {first} and in {}; rename one",
-                            rule.name, file.name
-                        ));
-                    }
-                    rules.push(rule);
-                }
-            }
-            Err(diagnostics) => problems.extend(diagnostics.iter().map(|d| d.render(false))),
-        }
+    let compiled = compile_files(files, schemas);
+    if compiled.mistakes.is_empty() {
+        return Ok(compiled.rules.into_iter().flatten().collect());
     }
-    if problems.is_empty() { Ok(rules) } else { Err(problems.join("\n")) }
+    Err(compiled.mistakes.iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n"))
 }
 
-/// Compiles the text of one definition, as `addRule` has it.
+/// Compiles the text of one definition, as `addRule` has it. Rules of others that it reads are looked up when it is
+/// added.
 ///
 /// # Errors
 /// All diagnostics, as text.
 pub fn compile_text(name: &str, text: &str, schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, String> {
-    let rules = compile_all(&[SourceFile { name: name.to_owned(), text: text.to_owned() }], schemas)?;
+    let file = SourceFile { name: name.to_owned(), text: text.to_owned() };
+    let rules = compile(&file, schemas)
+        .map_err(|all| all.iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n"))?;
     if rules.is_empty() { Err("the definition has no rule".to_owned()) } else { Ok(rules) }
 }
 

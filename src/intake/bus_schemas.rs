@@ -7,13 +7,18 @@ use regex::Regex;
 use sal_idl::{Enumeration, Library, Topic, names};
 use salobj::transport::Transport;
 
-use crate::rules::{SchemaError, SchemaSource, TopicSchema};
+use super::avro_topic::topic_schema;
+use crate::rules::{KAFKA, SchemaError, SchemaSource, TopicSchema};
 
 /// A topic as rules write it: `ESS:301.tel_airFlow`, `Test.evt_x`, `Test.ackcmd`.
 static TOPIC: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b([A-Za-z][A-Za-z0-9]*)(?::(?:[0-9]+|\*))?\.(?:(tel|evt|cmd)_([A-Za-z0-9_]+)|(ackcmd))\b")
         .expect("a constant expression")
 });
+
+/// A topic that is not SAL: `kafka: name`.
+static KAFKA_TOPIC: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\bkafka:\s*["']?([A-Za-z0-9._-]+)"#).expect("a constant expression"));
 
 /// Component and SAL name.
 type Key = (String, String);
@@ -54,6 +59,7 @@ impl BusSchemas {
     /// Asks the registry for the topics that a rule file names and the library does not have. What cannot be found out
     /// is told when the file is compiled.
     pub async fn learn(&self, text: &str) {
+        self.learn_others(text).await;
         for key in topics_named(text) {
             let known = matches!(read(&self.learnt).get(&key), Some(Ok(_)));
             if known || self.library.contains(&key.0) {
@@ -62,6 +68,19 @@ impl BusSchemas {
             if let Some(schema) = self.ask(&key.0, &key.1).await {
                 write(&self.learnt).insert(key, schema);
             }
+        }
+    }
+
+    /// The same for topics that are not SAL.
+    async fn learn_others(&self, text: &str) {
+        for found in KAFKA_TOPIC.captures_iter(text) {
+            let name = &found[1];
+            let schema = match self.transport.latest_schema(&names::subject(name)).await {
+                Ok(None) => continue,
+                Ok(Some((_, text))) => topic_schema(name, &text).map(Arc::new),
+                Err(error) => Err(error.to_string()),
+            };
+            write(&self.learnt).insert((KAFKA.to_owned(), name.to_owned()), schema);
         }
     }
 
@@ -108,7 +127,7 @@ impl SchemaSource for BusSchemas {
 
     fn components(&self) -> Vec<String> {
         let mut all = SchemaSource::components(self.library.as_ref());
-        all.extend(read(&self.learnt).keys().map(|key| key.0.clone()));
+        all.extend(read(&self.learnt).keys().filter(|key| key.0 != KAFKA).map(|key| key.0.clone()));
         all.sort();
         all.dedup();
         all
@@ -171,6 +190,23 @@ mod tests {
         assert!(matches!(unknown, SchemaError::UnknownTopic { .. }), "{unknown}");
         assert!(schemas.topic("ESS", "airFlow").is_ok(), "the library goes first");
         assert!(!schemas.enumerations("Catcher").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn topics_that_are_not_sal_are_learnt_by_their_name() {
+        let (schemas, bus) = schemas();
+        let metric = r#"{"type": "record", "name": "m", "fields": [{"name": "value", "type": "double"}]}"#;
+        bus.register_schema("lsst.square.metric-value", metric).await.unwrap();
+        let text = "rules:\n  - name: Metric\n    inputs: {m: {kafka: lsst.square.metric, field: value}}\n    \
+                    alarm: {value: m, levels: {warning: 1.0}}\n";
+        schemas.learn(text).await;
+        let file = crate::rules::SourceFile { name: "m.yaml".into(), text: text.into() };
+        let rules = crate::rules::compile(&file, &schemas).unwrap();
+        let need = &crate::rules::Engine::new(&rules, Tai(0.0)).subscriptions().topics[0].clone();
+        assert_eq!(need.source(), crate::rules::Source::Kafka("lsst.square.metric", None));
+        let wrong = crate::rules::SourceFile { name: "m.yaml".into(), text: text.replace("square", "sqare") };
+        let told = crate::rules::compile(&wrong, &schemas).unwrap_err()[0].to_string();
+        assert!(told.contains("there is no schema") && told.contains("lsst.square.metric"), "{told}");
     }
 
     #[tokio::test(start_paused = true)]

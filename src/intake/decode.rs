@@ -98,6 +98,7 @@ impl Decoder {
         let sal_index = if let Value::Int(index) = self.cells[0] { index } else { 0 };
         let sent = match self.cells[1] {
             Value::Double(stamp) if stamp > 0.0 => Tai(stamp),
+            Value::Int(utc_ms) if utc_ms > 0 => Tai::from_utc_ms(utc_ms),
             _ => Tai::from_utc_ms(timestamp_ms.unwrap_or(0)),
         };
         Ok(Decoded { sal_index, sent, cells: &self.cells[HEAD..] })

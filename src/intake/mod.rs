@@ -15,8 +15,10 @@
 //! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
 //! * [`tap`]: who listens in, to record what came
+//! * `avro_topic`: what rules can read of topics that are not SAL
 //! * [`recent`]: the last minutes of what analyses ask for, in memory
 
+mod avro_topic;
 pub mod bus_schemas;
 pub mod decode;
 mod fetch;

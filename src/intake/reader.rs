@@ -51,6 +51,8 @@ pub struct Intake {
     /// Topics of which records wait for a schema.
     holding: BTreeSet<usize>,
     series: Vec<SeriesNeed>,
+    /// Topics whose past is to be read at the next subscription, also if they are being read already.
+    fill: BTreeSet<u32>,
     recent: Arc<Recent>,
     /// Analyses that want to know what is kept.
     asks: mpsc::Receiver<Ask>,
@@ -82,6 +84,7 @@ impl Intake {
             fetches: Fetches::new(Arc::clone(&transport)),
             holding: BTreeSet::new(),
             series: Vec::new(),
+            fill: BTreeSet::new(),
             recent: Arc::new(recent),
             asks,
             kept_more,
@@ -114,7 +117,14 @@ impl Intake {
         self.series = series;
     }
 
-    /// Reads these topics from now on. Topics that were read before go on where they stand; new ones begin at `noted`,
+    /// Says of which topics (by their id) rules want the past that are new; it is read again with the next
+    /// [`Intake::subscribe`].
+    pub fn fill(&mut self, topics: BTreeSet<u32>) {
+        self.fill = topics;
+    }
+
+    /// Reads these topics from now on. Topics that were read before go on where they stand, or, if new rules want their
+    /// past, are read again from there back, as history; new ones begin at `noted`,
     /// or at their end, with as much of the past before it as the rules need.
     ///
     /// # Errors
@@ -126,7 +136,7 @@ impl Intake {
     ) -> Result<(), TransportError> {
         let at = if noted.next.is_empty() { self.clock.now() } else { noted.at };
         let mut needs: Vec<(TopicNeed, Option<TopicId>)> = Vec::new();
-        for (id, need) in (0..).zip(&wanted.topics) {
+        for (id, need) in (0..).zip(&wanted.topics).filter(|(_, need)| need.source().is_on_bus()) {
             needs.push((need.clone(), Some(TopicId(id))));
         }
         for series in &self.series {
@@ -141,10 +151,18 @@ impl Intake {
         for (need, id) in &needs {
             let name = subscriptions::topic_name(&self.subname, need);
             let old = self.by_name.get(name.as_str()).map(|i| &self.topics[*i]);
-            let reads_on = old.is_some_and(Topic::is_assigned);
+            let again = id.is_some_and(|id| self.fill.contains(&id.0));
+            let reads_on = old.is_some_and(Topic::is_assigned) && !again;
             let journaled =
                 noted.next.get(&name).map(|n| n.iter().map(|(p, at)| (*p, Stood::at(*at))).collect());
-            let before: Before = old.and_then(Topic::stand).or(journaled);
+            let mut before: Before = old.and_then(Topic::stand).or(journaled);
+            if again {
+                // What was given before is history to those who had it.
+                before
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|(_, stood)| stood.live_from = stood.live_from.max(stood.next));
+            }
             let next: Option<BTreeMap<i32, i64>> =
                 before.as_ref().map(|b| b.iter().map(|(p, stood)| (*p, stood.next)).collect());
             let start = match &next {
@@ -183,6 +201,7 @@ impl Intake {
             topics[topic].kept = Some((Kept::of(need, from, old), places));
         }
         self.reader = reader;
+        self.fill.clear();
         self.topics = topics;
         self.holding.clear();
         self.by_name = self.topics.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();

@@ -8,7 +8,7 @@ use salobj::wire::{Select, Want};
 use salobj::{Tai, Value};
 
 use super::recent::SeriesNeed;
-use crate::rules::{History, Part, TopicNeed};
+use crate::rules::{History, Part, Source, TopicNeed};
 
 /// Records looked back for the newest sample of each index of an event, as salobj's `LSST_MAX_HISTORY_READ`.
 const EVENT_HISTORY: u64 = 500;
@@ -27,7 +27,10 @@ pub(super) const HEAD: usize = 2;
 
 /// Kafka topic of a need.
 pub(super) fn topic_name(subname: &str, need: &TopicNeed) -> String {
-    sal_idl::names::kafka_topic(subname, &need.component, &need.sal_name)
+    match need.source() {
+        Source::Kafka(name, _) => name.to_owned(),
+        _ => sal_idl::names::kafka_topic(subname, &need.component, &need.sal_name),
+    }
 }
 
 /// A need of the analyses alone, as one of the rules: no cells, the history that they want.
@@ -57,9 +60,11 @@ pub(crate) fn cells(need: &TopicNeed, series: &[String]) -> (Vec<Want>, Vec<usiz
 }
 
 fn wants(need: &TopicNeed) -> Vec<Want> {
+    // A topic that is not SAL has the record's timestamp, unless the rule names a field.
+    let stamp = if let Source::Kafka(_, Some(stamp)) = need.source() { stamp } else { "private_sndStamp" };
     let mut wants = vec![
         Want { default: Value::Int(0), ..Want::field("salIndex") },
-        Want { default: Value::Double(0.0), ..Want::field("private_sndStamp") },
+        Want { default: Value::Double(0.0), ..Want::field(stamp) },
     ];
     wants.extend(need.fields.iter().map(|field| {
         Want::field(&field.name).select(match field.part {

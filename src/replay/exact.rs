@@ -13,7 +13,7 @@ use super::bound::Bound;
 use super::transition::{Collector, Transition};
 use crate::alarms::IncidentAnswer;
 use crate::core::{Command, Core, Input, Output, Recovery, Settings};
-use crate::rules::{Rule, SchemaSource, SourceFile, compile};
+use crate::rules::{Rule, SchemaSource, SourceFile, compile, json_value, value_json};
 use crate::tasks::call::{StepReport, StepReportKind};
 
 /// An input of the core that is no record and no tick, as a recording keeps it. Rules are kept as their definitions.
@@ -38,6 +38,22 @@ pub enum Control {
     Disable,
     /// Runs of before a restart go on.
     Resume,
+    /// The past of new rules has been read.
+    CaughtUp,
+    /// The EFD answered a query of a rule's input.
+    Table {
+        /// The query.
+        query: String,
+        /// Its columns.
+        columns: BTreeMap<String, Json>,
+    },
+    /// The EFD could not answer it.
+    TableFailed {
+        /// The query.
+        query: String,
+        /// Why.
+        reason: String,
+    },
     /// A command.
     Command {
         /// The command, without rules.
@@ -101,6 +117,14 @@ impl Control {
             Input::Enable => Control::Enable,
             Input::Disable => Control::Disable,
             Input::Resume => Control::Resume,
+            Input::CaughtUp => Control::CaughtUp,
+            Input::Table { query, columns } => Control::Table {
+                query: query.clone(),
+                columns: columns.iter().map(|(name, value)| (name.clone(), value_json(value))).collect(),
+            },
+            Input::TableFailed { query, reason } => {
+                Control::TableFailed { query: query.clone(), reason: reason.clone() }
+            }
         })
     }
 }
@@ -203,6 +227,12 @@ impl<'a> Exact<'a> {
             Control::Enable => self.step(Input::Enable, at),
             Control::Disable => self.step(Input::Disable, at),
             Control::Resume => self.step(Input::Resume, at),
+            Control::CaughtUp => self.step(Input::CaughtUp, at),
+            Control::Table { query, columns } => {
+                let columns = columns.iter().map(|(name, json)| (name.clone(), json_value(json))).collect();
+                self.step(Input::Table { query, columns }, at);
+            }
+            Control::TableFailed { query, reason } => self.step(Input::TableFailed { query, reason }, at),
             Control::Command { mut command, rules } => {
                 if let Command::AddRule { rules: compiled_rules, .. } = &mut command {
                     *compiled_rules = compiled(&rules, self.schemas)?;

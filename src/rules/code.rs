@@ -20,7 +20,7 @@ use super::windowed::WindowPlan;
 use crate::alarms::{Direction, Levels, Severity};
 
 /// Everything of a rule that is evaluated.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Code {
     pub(crate) inputs: Vec<InputCode>,
     pub(crate) cells: Vec<CellPlan>,
@@ -59,7 +59,7 @@ pub(crate) enum Place {
 }
 
 /// The key of a rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RuleKey {
     pub(crate) kind: Elem,
     /// How it is read from the messages of an input, for each input; none for those that all keys share.
@@ -71,7 +71,7 @@ pub(crate) struct RuleKey {
 }
 
 /// One input.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct InputCode {
     pub(crate) name: String,
     pub(crate) component: String,
@@ -93,14 +93,14 @@ pub(crate) struct InputCode {
 }
 
 /// A condition on the message itself, and the fields it reads, in the order of its cells.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Filter {
     pub(crate) expr: BoolE,
     pub(crate) needs: Vec<FieldNeed>,
 }
 
 /// What a step evaluates.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct StepCode {
     pub(crate) when: Option<BoolE>,
     /// Templates of its parameters by JSON pointer.
@@ -110,7 +110,7 @@ pub(crate) struct StepCode {
 }
 
 /// How the alarm is judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AlarmCode {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) gate: Option<(BoolE, OnIdle)>,
@@ -126,7 +126,7 @@ pub(crate) struct AlarmCode {
 }
 
 /// One judgement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Condition {
     pub(crate) verdict: Verdict,
     /// Seconds that it must last; 0 at once.
@@ -135,7 +135,7 @@ pub(crate) struct Condition {
 }
 
 /// What gives the severity.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     /// A value and its limits; the text of the value and its unit are for the default reason.
     Levels { value: NumE, levels: Levels, direction: Direction, text: String, unit: String },

@@ -242,6 +242,11 @@ pub enum SkipReason {
     Shadow,
     /// The rule was removed, replaced or disabled while the run waited.
     Withdrawn,
+    /// Scheduled times were missed and are not made up for.
+    Missed {
+        /// How many; `None` for more than are counted.
+        count: Option<usize>,
+    },
 }
 
 impl std::fmt::Display for SkipReason {
@@ -260,6 +265,12 @@ impl std::fmt::Display for SkipReason {
             SkipReason::Withdrawn => {
                 f.write_str("the rule was removed, replaced or disabled while the run waited")
             }
+            SkipReason::Missed { count: Some(count) } => {
+                write!(f, "{count} scheduled time(s) up to this one were missed and are not made up for")
+            }
+            SkipReason::Missed { count: None } => f.write_str(
+                "this and all earlier scheduled times were missed and are too many to be made up for",
+            ),
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) const MOST_KEYS: usize = 1000;
 const LONGEST_KEY: usize = 200;
 
 /// `by`: an expression on the message itself, and the fields that it reads, in the order of its cells.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct KeyCode {
     pub(crate) expr: Expr,
     pub(crate) kind: Elem,

@@ -11,6 +11,7 @@
 
 mod code;
 mod compile;
+mod cron;
 mod diagnose;
 mod engine;
 mod explain;
@@ -20,10 +21,13 @@ mod format;
 mod given;
 mod keyed;
 mod import_watcher;
+mod links;
 mod model;
 mod read;
 mod schema;
 mod series;
+mod source;
+mod tables;
 mod sorted;
 mod spec;
 mod spec_alarm;
@@ -36,11 +40,13 @@ mod window;
 mod windowed;
 mod yaml;
 
-pub use compile::compile;
+pub use compile::{Compiled, compile, compile_files};
+pub use cron::Cron;
 pub use diagnose::{Diagnostic, SourceFile};
-pub use engine::{Engine, RuleStatus};
+pub use engine::{Engine, RuleStatus, Stopwatch};
 pub use explain::{AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState};
 pub use expr::Term;
+pub(crate) use expr::lists::{to_json as value_json, value_of as json_value};
 pub use expr::prepass::parse_duration;
 pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
@@ -49,12 +55,15 @@ pub use flow::{
 pub use format::format;
 pub use given::GivenSchemas;
 pub use import_watcher::{Imported, import_watcher};
+pub use links::{LinkProblem, check_links};
 pub use model::{
-    AlarmPlan, Budget, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri, Trigger,
-    Workflow,
+    AlarmPlan, Budget, CatchUp, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri,
+    Trigger, Workflow,
 };
-pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema};
+pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema, Untyped};
 pub use schema_file::schema_yaml;
+pub use source::{EfdColumn, EfdQuery, KAFKA, Source};
+pub use tables::table_message;
 pub use template::RenderError;
 pub use test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestMessage, TestResult, TestTopic,

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
+use super::cron::Cron;
+use super::links::Link;
 use super::test_case::TestCase;
 use crate::alarms::{AlarmConfig, Severity};
 
@@ -23,7 +25,7 @@ pub enum Tri {
 }
 
 /// A rule that has passed every check and is ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rule {
     /// Name.
     pub name: String,
@@ -49,6 +51,10 @@ pub struct Rule {
     pub budget: Budget,
     /// Its tests.
     pub tests: Vec<TestCase>,
+    /// Where its name stands in the file that it was read from.
+    pub(crate) span: (usize, usize),
+    /// What it reads of other rules.
+    pub(crate) links: Vec<Link>,
     pub(crate) code: Code,
 }
 
@@ -110,11 +116,20 @@ pub struct Budget {
     pub runs_per_hour: u32,
     /// Steps that command another component, in any minute.
     pub commands_per_minute: u32,
+    /// Evaluations in any second, by the stamps of what is read.
+    pub evaluations_per_second: u32,
+    /// Longest time of one evaluation.
+    pub evaluation_time: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Budget {
-        Budget { runs_per_hour: 1000, commands_per_minute: 60 }
+        Budget {
+            runs_per_hour: 1000,
+            commands_per_minute: 60,
+            evaluations_per_second: 10_000,
+            evaluation_time: Duration::from_millis(100),
+        }
     }
 }
 
@@ -131,6 +146,10 @@ pub struct Trigger {
     pub max_concurrent: usize,
     /// What happens to an occurrence while as many are going.
     pub overlap: Overlap,
+    /// How long after its time an occurrence of `every` or `cron` is looked at.
+    pub offset: Duration,
+    /// What happens to the times of `every` or `cron` that were missed.
+    pub catch_up: CatchUp,
 }
 
 /// The occasion at which `when` is looked at.
@@ -143,8 +162,23 @@ pub enum Occasion {
     Each(Vec<usize>),
     /// Multiples of this period since 1970 UTC.
     Every(Duration),
+    /// By the clock of a time zone.
+    Cron(Box<Cron>),
     /// The moment `when` goes from false to true.
     Edge,
+}
+
+/// What happens to the times of a schedule that came while the rule could not be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// They are left out.
+    #[default]
+    Skip,
+    /// The newest one stands for all of them.
+    Once,
+    /// Each one is made up for, the oldest first; at most 1000.
+    All,
 }
 
 /// See [`Trigger::overlap`].

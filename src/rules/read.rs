@@ -187,9 +187,12 @@ pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
 
 fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
     let mut f = Fields::of(node, "an input", problems)?;
-    f.refuse(&["efd", "every", "task", "alarm", "kafka"]);
-    let refused = ["efd", "task", "alarm", "kafka"].iter().any(|k| node.get(k).is_some());
-    let topic = if refused { f.text("topic") } else { f.needed_text("topic") };
+    let sources = ["topic", "efd", "task", "alarm", "kafka"].map(|k| usize::from(node.get(k).is_some()));
+    if sources.iter().sum::<usize>() > 1 {
+        problems.add(node.span, "an input has one of `topic`, `kafka`, `efd`, `task` and `alarm`");
+    }
+    let elsewhere = sources[1..].iter().any(|n| *n > 0);
+    let topic = if elsewhere { f.text("topic") } else { f.needed_text("topic") };
     let window = f.get("window").and_then(|n| match &n.value {
         Yaml::Int(v) if *v > 0 => Some(At { value: WindowSpec::Count(*v as u64), span: n.span }),
         _ => {
@@ -199,6 +202,12 @@ fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
     let fields = f.get("fields").is_some().then(|| f.texts("fields"));
     let spec = InputSpec {
         topic: topic.unwrap_or(At { value: String::new(), span: node.span }),
+        kafka: f.text("kafka"),
+        stamp: f.text("stamp"),
+        efd: f.get("efd").cloned().map(Free),
+        every: f.seconds("every"),
+        task: f.text("task"),
+        alarm: f.text("alarm"),
         field: f.text("field"),
         fields,
         filter: f.cel("filter"),
@@ -216,13 +225,16 @@ fn input(node: &Node, problems: &Problems<'_>) -> Option<InputSpec> {
 
 fn trigger(node: &Node, problems: &Problems<'_>) -> Option<TriggerSpec> {
     let mut f = Fields::of(node, "a trigger", problems)?;
-    f.refuse(&["cron", "time_zone", "catch_up", "offset"]);
     let each = f.get("each").is_some().then(|| f.texts("each"));
     let written = ["each", "every", "manual", "when", "cron"].iter().any(|k| node.get(k).is_some());
     let spec = TriggerSpec {
         written,
         each,
         every: f.seconds("every"),
+        cron: f.text("cron"),
+        timezone: f.text("timezone"),
+        offset: f.seconds("offset"),
+        catch_up: f.word("catch_up", "skip, once, all"),
         manual: f.flag("manual"),
         when: f.cel("when"),
         cooldown: f.seconds("cooldown"),
@@ -369,6 +381,12 @@ fn budget(node: &Node, problems: &Problems<'_>) -> Option<Budget> {
     }
     if let Some(n) = f.count("commands_per_minute") {
         budget.commands_per_minute = limit(n);
+    }
+    if let Some(n) = f.count("evaluations_per_second") {
+        budget.evaluations_per_second = limit(n);
+    }
+    if let Some(time) = f.seconds("evaluation_time") {
+        budget.evaluation_time = std::time::Duration::from_secs_f64(time.value.0);
     }
     f.finish();
     Some(budget)

@@ -52,6 +52,20 @@ pub struct TopicSchema {
     pub indexed: bool,
     /// Fields in wire order.
     pub fields: Vec<FieldSchema>,
+    /// Further fields, of which the type is known only when a value is there.
+    pub untyped: Untyped,
+}
+
+/// See [`TopicSchema::untyped`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Untyped {
+    /// There are none.
+    #[default]
+    None,
+    /// These.
+    Named(Vec<String>),
+    /// There may be any.
+    All,
 }
 
 /// A field as the compiler sees it.
@@ -93,7 +107,28 @@ impl TopicSchema {
                 unit: unit(&f.units),
             })
             .collect();
-        TopicSchema { component: topic.component.clone(), sal_name: topic.sal_name.clone(), indexed, fields }
+        TopicSchema {
+            component: topic.component.clone(),
+            sal_name: topic.sal_name.clone(),
+            indexed,
+            fields,
+            untyped: Untyped::None,
+        }
+    }
+
+    /// True if it may have that field, of a type that is not known beforehand.
+    pub fn has_untyped(&self, name: &str) -> bool {
+        match &self.untyped {
+            Untyped::None => false,
+            Untyped::Named(all) => all.iter().any(|n| n == name),
+            Untyped::All => self.field(name).is_none(),
+        }
+    }
+
+    /// The names of all fields that are known, for "did you mean".
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let untyped = if let Untyped::Named(all) = &self.untyped { all.as_slice() } else { &[] };
+        self.fields.iter().map(|f| f.name.as_str()).chain(untyped.iter().map(String::as_str))
     }
 
     /// The field of that name.

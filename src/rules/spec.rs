@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 
-use super::model::{Budget, FromLevel, Mode, Overlap};
+use super::model::{Budget, CatchUp, FromLevel, Mode, Overlap};
 pub(crate) use super::test_spec::{ActionSpec, ExpectSpec, TestSpec};
 use super::yaml::{Key, Node, Span};
 use crate::alarms::Direction;
@@ -177,6 +177,10 @@ struct BudgetSchema {
     runs_per_hour: Option<u32>,
     /// Steps that command another component, in any minute (60).
     commands_per_minute: Option<u32>,
+    /// Evaluations in any second, by the stamps of what the rule reads (10000).
+    evaluations_per_second: Option<u32>,
+    /// Longest time of one evaluation (100ms).
+    evaluation_time: Option<Seconds>,
 }
 
 /// One input.
@@ -184,7 +188,20 @@ struct BudgetSchema {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct InputSpec {
     /// `Component[:index].tel_x`, `.evt_x`, `.cmd_x` or `.ackcmd`; `*` as the index for all.
+    #[schemars(with = "Option<String>")]
     pub(crate) topic: At<String>,
+    /// Instead of `topic`: a topic of the bus that is not SAL, with a registered schema.
+    pub(crate) kafka: Option<At<String>>,
+    /// With `kafka`: the field that has the stamps (the record's own timestamp).
+    pub(crate) stamp: Option<At<String>>,
+    /// Instead of `topic`: what the EFD has of some fields; `{topic, field or fields, range}`.
+    pub(crate) efd: Option<Free>,
+    /// With `efd`: how often it is asked (60s).
+    pub(crate) every: Option<At<Seconds>>,
+    /// Instead of `topic`: the last result of a step of another rule, `Rule.step`.
+    pub(crate) task: Option<At<String>>,
+    /// Instead of `topic`: the alarm of another rule.
+    pub(crate) alarm: Option<At<String>>,
     /// A field, an element `a[3]`, a slice `a[0:4]`; without it the input is the whole message.
     pub(crate) field: Option<At<String>>,
     /// Some fields of the message.
@@ -234,6 +251,15 @@ pub(crate) struct TriggerSpec {
     pub(crate) each: Option<Vec<At<String>>>,
     /// Multiples of this period since 1970 UTC.
     pub(crate) every: Option<At<Seconds>>,
+    /// By the clock: second, minute, hour, day of month, month, day of week; the second may be left out.
+    pub(crate) cron: Option<At<String>>,
+    /// The clock's time zone, e.g. `America/Santiago` (UTC).
+    pub(crate) timezone: Option<At<String>>,
+    /// How long after its time an occurrence of `every` or `cron` is looked at (0).
+    pub(crate) offset: Option<At<Seconds>>,
+    /// What happens to times of `every` or `cron` that came while the Catcher was down or not ENABLED (skip).
+    #[schemars(with = "Option<CatchUp>")]
+    pub(crate) catch_up: Option<At<CatchUp>>,
     /// Only by the command `trigger`.
     pub(crate) manual: Option<At<bool>>,
     /// Only if this is true; alone: the moment it becomes true.

@@ -6,7 +6,7 @@ use sal_idl::Library;
 
 use crate::cli::topics::XmlDir;
 use crate::core::selftest::TestFile;
-use crate::rules::{Diagnostic, SchemaSource, SourceFile, compile};
+use crate::rules::{Diagnostic, SchemaSource, SourceFile, compile_files};
 
 /// Rule files, and how their results are printed.
 #[derive(Debug, clap::Args)]
@@ -43,15 +43,9 @@ pub(in crate::cli) struct Unreadable(String);
 
 /// Compiles all files; a file with mistakes has no rules.
 pub(in crate::cli) fn compiled(sources: Vec<SourceFile>, schemas: &dyn SchemaSource) -> Checked {
-    let mut checked = Checked { files: Vec::new(), mistakes: Vec::new() };
-    for source in sources {
-        let rules = compile(&source, schemas).unwrap_or_else(|mistakes| {
-            checked.mistakes.extend(mistakes);
-            Vec::new()
-        });
-        checked.files.push(TestFile { source, rules });
-    }
-    checked
+    let compiled = compile_files(&sources, schemas);
+    let files = sources.into_iter().zip(compiled.rules).map(|(source, rules)| TestFile { source, rules });
+    Checked { files: files.collect(), mistakes: compiled.mistakes }
 }
 
 /// All files; those of folders in the order of their names.

@@ -143,6 +143,7 @@ fn trigger(rule: &Rule) -> String {
             format!("each message of {}", names.join(", "))
         }
         Occasion::Every(period) => format!("every {} s", period.as_secs_f64()),
+        Occasion::Cron(cron) => format!("cron \"{}\" in {}", cron.text(), cron.zone()),
         Occasion::Manual => "by hand".to_owned(),
         Occasion::Edge => "when its condition becomes true".to_owned(),
     }

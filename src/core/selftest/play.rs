@@ -105,6 +105,7 @@ enum Next<'a> {
 impl<'a> Player<'a> {
     fn play(&mut self, until_s: Option<f64>) {
         let rules = vec![self.job.rule.clone()];
+        self.core.play_links();
         self.step(Input::Configure { rules, settings: Settings::default() });
         self.step(Input::Enable);
         let topics = &self.core.subscriptions().topics;

@@ -1,3 +1,5 @@
+mod sources;
+
 use super::*;
 use crate::rules::compile;
 

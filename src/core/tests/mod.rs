@@ -5,6 +5,8 @@ mod crash;
 mod explain;
 mod flow;
 mod keys;
+mod links;
+mod live;
 mod tell;
 mod watcher;
 
@@ -64,6 +66,8 @@ struct World {
     settings: Settings,
     offset: i64,
     wind: f64,
+    /// The past is there as soon as it is wanted.
+    fills: bool,
 }
 
 impl World {
@@ -85,6 +89,7 @@ impl World {
             settings: Settings::default(),
             offset: 0,
             wind: f64::NAN,
+            fills: true,
         };
         world.configure();
         world
@@ -142,6 +147,9 @@ impl World {
                 Output::WriteReport { run_id } => self.reports_wanted.push(run_id),
                 Output::Notify(notice) => self.notices.push(notice),
                 Output::Incident(call) => self.calls.push(call),
+                Output::Resubscribe if self.fills && self.core.enabled() && self.core.is_filling() => {
+                    self.step(Input::CaughtUp);
+                }
                 Output::Record(_) | Output::Resubscribe | Output::Warn(_) => {}
             }
         }

@@ -181,6 +181,32 @@ async fn a_new_subscription_goes_on_where_it_stands() {
     assert!(drain(&mut intake).await.is_empty());
 }
 
+/// A rule that comes later gets the past of a topic that is read already; nothing that was live is live again.
+#[tokio::test(start_paused = true)]
+async fn the_past_is_read_again_for_a_rule_that_comes_later() {
+    let bench = Bench::new().await;
+    let id = bench.register().await;
+    let mut intake = bench.intake();
+    intake.subscribe(&wanted(None, 0), &Positions::default()).await.unwrap();
+    drain(&mut intake).await;
+    for speed in 0..10 {
+        bench.write(id, 301, f64::from(speed)).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(drain(&mut intake).await.len(), 10);
+    let stood = intake.positions().next;
+    intake.fill([0].into());
+    intake.subscribe(&wanted(None, 150), &Positions::default()).await.unwrap();
+    assert!(!intake.caught_up());
+    assert_eq!(intake.positions().next, stood, "what was live is behind us, whatever is read again");
+    bench.write(id, 301, 10.0).await;
+    assert_eq!(drain(&mut intake).await, ["history 301 8", "history 301 9", "live 301 10"]);
+    assert!(intake.caught_up());
+    intake.subscribe(&wanted(None, 150), &Positions::default()).await.unwrap();
+    bench.write(id, 301, 11.0).await;
+    assert_eq!(drain(&mut intake).await, ["live 301 11"], "read again only when it is wanted");
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_the_wanted_instances_are_given() {
     let bench = Bench::new().await;

@@ -79,7 +79,7 @@ pub(super) fn alarm(work: &Work<'_>, on: &Occasion) -> Option<(AlarmPlan, AlarmC
         problems.add_help(at.span, "`on_idle` is for alarms fed by tasks", help);
     }
     let on_idle = spec.on_idle.as_ref().map_or_else(
-        || if matches!(on, Occasion::Every(_)) { OnIdle::Clear } else { OnIdle::Hold },
+        || if matches!(on, Occasion::Every(_) | Occasion::Cron(_)) { OnIdle::Clear } else { OnIdle::Hold },
         |at| at.value,
     );
     let from = spec.from.unwrap_or(FromLevel::Always);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use salobj::Value;
 
-use super::Work;
 use super::keys::{filter, key};
+use super::{Work, sources};
 use crate::rules::code::InputCode;
 use crate::rules::diagnose::suggest;
 use crate::rules::expr::lists;
@@ -43,7 +43,7 @@ pub(super) fn topic(work: &Work<'_>, at: &At<String>) -> Option<TopicRef> {
         None => (component, None),
     };
     if component == "Catcher" {
-        let help = "use an input with `task` or `alarm`, when this version has them".to_owned();
+        let help = "read another rule by an input with `task: Rule.step` or `alarm: Name`".to_owned();
         return wrong("a rule cannot read the Catcher's own topics".to_owned(), Some(help));
     }
     let sal_name = match attribute.split_once('_') {
@@ -121,10 +121,16 @@ pub(super) fn field<'s>(
         work.problems.add_help(place, format!("\"{text}\" is not a field"), help);
         return None;
     };
+    if schema.has_untyped(name) {
+        let message = format!("the type of \"{name}\" is not known beforehand");
+        let help = format!("leave out `field`, and write .{name} behind the input's name where it is used");
+        work.problems.add_help(place, message, help);
+        return None;
+    }
     let Some(found) = schema.field(name) else {
-        let help = suggest(name, schema.fields.iter().map(|f| f.name.as_str()), "its fields");
-        let message =
-            format!("{}.{} has no field \"{name}\"", schema.component, attribute_of(&schema.sal_name));
+        let help = suggest(name, schema.names(), "its fields");
+        let sal = || format!("{}.{}", schema.component, attribute_of(&schema.sal_name));
+        let message = format!("{} has no field \"{name}\"", schema.label().unwrap_or_else(sal));
         work.problems.add_help(place, message, help);
         return None;
     };
@@ -165,7 +171,7 @@ pub(super) fn inputs(work: &mut Work<'_>) -> Vec<InputCode> {
     for (position, (key, input)) in spec.inputs.0.iter().take(MOST_INPUTS).enumerate() {
         let position = position as u16;
         check_name(work, &key.name, key.span);
-        let topic = if input.topic.value.is_empty() { None } else { topic(work, &input.topic) };
+        let topic = sources::source(work, input);
         if let Some(topic) = topic.as_ref().filter(|t| !components.contains(&t.component)) {
             components.push(topic.component.clone());
         }

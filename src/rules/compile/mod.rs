@@ -2,9 +2,12 @@
 
 mod alarm;
 pub(in crate::rules) mod expand;
+mod files;
 mod inputs;
 mod keys;
 mod names;
+mod schedule;
+mod sources;
 mod test_series;
 mod test_values;
 mod tests_section;
@@ -26,9 +29,12 @@ use super::expr::{Outlined, Stateful, Typed, check};
 use super::model::{Mode, Occasion, Rule, Trigger};
 use super::read;
 use super::schema::SchemaSource;
+use super::source::StepTypes;
 use super::spec::{At, Cel, RuleSpec};
 use super::yaml::{self, Node, Problems, Yaml};
+use sources::Sources;
 
+pub use files::{Compiled, compile_files};
 pub(in crate::rules) use text::hash16;
 
 /// Reads, checks and compiles a rule file: a mapping with `rules`, or one rule alone.
@@ -36,6 +42,32 @@ pub(in crate::rules) use text::hash16;
 /// # Errors
 /// All mistakes at once, in the order of the file.
 pub fn compile(source: &SourceFile, schemas: &dyn SchemaSource) -> Result<Vec<Arc<Rule>>, Vec<Diagnostic>> {
+    compile_with(source, schemas, &step_types(source, schemas))
+}
+
+/// The results of the steps of a file's rules, as far as they are known; mistakes are told when it is compiled.
+fn step_types(source: &SourceFile, schemas: &dyn SchemaSource) -> StepTypes {
+    let problems = Problems::new(source);
+    let Ok(root) = yaml::parse(source, &problems.source) else { return StepTypes::new() };
+    let mut types = StepTypes::new();
+    for node in rules_of(&root, &problems) {
+        if node.get("tasks").is_none() {
+            continue;
+        }
+        for node in expand::expand(node, &problems) {
+            let Some(spec) = read::rule(&node, &problems) else { continue };
+            types.extend(workflow::types(&spec, schemas));
+        }
+    }
+    types
+}
+
+fn compile_with(
+    source: &SourceFile,
+    schemas: &dyn SchemaSource,
+    steps: &StepTypes,
+) -> Result<Vec<Arc<Rule>>, Vec<Diagnostic>> {
+    let schemas: &dyn SchemaSource = &Sources { outer: schemas, steps };
     let problems = Problems::new(source);
     let root = match yaml::parse(source, &problems.source) {
         Ok(root) => root,
@@ -173,8 +205,14 @@ impl Work<'_> {
     }
 }
 
-fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn SchemaSource) -> Option<Rule> {
+fn rule(
+    mut spec: RuleSpec,
+    node: &Node,
+    problems: &Problems<'_>,
+    schemas: &dyn SchemaSource,
+) -> Option<Rule> {
     let before = problems.count();
+    sources::complete(&mut spec, problems);
     let name = spec.name.value.trim().to_owned();
     if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
         problems
@@ -212,6 +250,7 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
     let (cells, stateful) = (work.cells.into_plans(), work.stateful.into_inner());
     let outlines = work.outlines.into_inner();
     let definition = text::definition(problems, node);
+    let links = sources::links(&spec);
     Some(Rule {
         revision: text::revision(node),
         definition,
@@ -224,6 +263,8 @@ fn rule(spec: RuleSpec, node: &Node, problems: &Problems<'_>, schemas: &dyn Sche
         alarm: plan,
         report: spec.report.and_then(|r| r.from).unwrap_or_default(),
         budget: spec.budget.unwrap_or_default(),
+        span: spec.name.span,
+        links,
         tests,
         code: Code { inputs, cells, by, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
     })
@@ -235,7 +276,7 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
     };
     let Some(spec) = &work.spec.trigger else {
         if let Some((key, _)) = work.spec.tasks.0.first() {
-            let help = "give it a `trigger`: each, every, when, or manual: true".to_owned();
+            let help = "give it a `trigger`: each, every, cron, when, or manual: true".to_owned();
             work.problems.add_help(key.span, "nothing starts these tasks", help);
         }
         let trigger = Trigger {
@@ -244,6 +285,8 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
             max_event_age: Duration::from_secs(600),
             max_concurrent: 1,
             overlap: super::model::Overlap::Queue,
+            offset: Duration::ZERO,
+            catch_up: super::model::CatchUp::Skip,
         };
         return (trigger, None, 0);
     };
@@ -255,13 +298,14 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
     let allowed = Allowed { state: true, ..Allowed::default() };
     let when = spec.when.as_ref().and_then(|w| work.condition(w, allowed, "when"));
     let manual = spec.manual.as_ref().is_some_and(|m| m.value);
-    let occasions =
-        usize::from(spec.each.is_some()) + usize::from(spec.every.is_some()) + usize::from(manual);
-    if occasions > 1 {
-        work.problems.add(spec.span, "a trigger has one of `each`, `every` and `manual: true`");
+    let occasions = [spec.each.is_some(), spec.every.is_some(), spec.cron.is_some(), manual];
+    if occasions.into_iter().filter(|written| *written).count() > 1 {
+        work.problems.add(spec.span, "a trigger has one of `each`, `every`, `cron` and `manual: true`");
     } else if !spec.written {
-        work.problems.add(spec.span, "a trigger needs one of `each`, `every`, `manual: true` and `when`");
+        let message = "a trigger needs one of `each`, `every`, `cron`, `manual: true` and `when`";
+        work.problems.add(spec.span, message);
     }
+    let scheduled = schedule::occasion(work, spec);
     let on = if let Some(each) = &spec.each {
         let mut positions = Vec::new();
         for name in each {
@@ -278,11 +322,8 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
             }
         }
         Occasion::Each(positions)
-    } else if let Some(every) = &spec.every {
-        if every.value.0 < 0.1 {
-            work.problems.add(every.span, "`every` must be at least 100ms");
-        }
-        Occasion::Every(Duration::from_secs_f64(every.value.0))
+    } else if let Some(scheduled) = scheduled {
+        scheduled
     } else if manual {
         Occasion::Manual
     } else {
@@ -296,9 +337,11 @@ fn trigger(work: &Work<'_>) -> (Trigger, Option<BoolE>, u64) {
     let trigger = Trigger {
         on,
         cooldown: duration(&spec.cooldown, 0.0),
-        max_event_age: duration(&spec.max_event_age, 600.0),
+        max_event_age: schedule::max_event_age(spec),
         max_concurrent: spec.max_concurrent.as_ref().map_or(1, |n| n.value as usize),
         overlap: spec.overlap.unwrap_or_default(),
+        offset: duration(&spec.offset, 0.0),
+        catch_up: schedule::catch_up(spec),
     };
     match when {
         Some((when, checked)) => {

@@ -91,15 +91,19 @@ fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Op
             };
             match (shape, part) {
                 (Shape::Message(schema, only), Some(field)) => {
-                    let found = schema.field(field).is_some()
+                    let found = (schema.field(field).is_some() || schema.has_untyped(field))
                         && only.as_ref().is_none_or(|o| o.iter().any(|f| f == field));
                     if found {
                         work.cells.of(i as u16, field, Part::Whole);
                     } else {
-                        let help =
-                            suggest(field, schema.fields.iter().map(|f| f.name.as_str()), "its fields");
+                        let help = suggest(field, schema.names(), "its fields");
                         wrong(
-                            format!("{}.{} has no field \"{field}\"", schema.component, schema.sal_name),
+                            format!(
+                                "{} has no field \"{field}\"",
+                                schema
+                                    .label()
+                                    .unwrap_or_else(|| format!("{}.{}", schema.component, schema.sal_name))
+                            ),
                             help,
                         );
                     }

@@ -15,11 +15,13 @@ use super::inputs::{field, topic};
 use super::test_values::{of_json, of_point};
 use crate::rules::code::InputCode;
 use crate::rules::diagnose::suggest;
+use crate::rules::expr::lists::value_of;
 use crate::rules::flow::{FieldNeed, Part};
 use crate::rules::schema::{FieldSchema, TopicSchema};
 use crate::rules::series::{self, Series};
-use crate::rules::spec::{At, TestSpec};
+use crate::rules::spec::At;
 use crate::rules::test_case::{TestCase, TestMessage, TestTopic};
+use crate::rules::test_spec::TestSpec;
 use crate::rules::yaml::{Key, Span};
 
 /// What a name in `series` stands for.
@@ -151,6 +153,12 @@ fn message(
     let start = TestCase::start();
     let mut known = Vec::new();
     for (name, json) in fields.iter().filter(|(name, _)| *name != "salIndex") {
+        if schema.has_untyped(name) {
+            let need = FieldNeed { name: name.clone(), part: Part::Whole };
+            let value = value_of(json);
+            known.push((need, (value != Value::Null).then_some(value)));
+            continue;
+        }
         let at = At { value: name.clone(), span };
         let Some((found, part)) = field(work, schema, &at) else { continue };
         match of_json(json, found, part, Tai(start.0 + at_s), start) {

@@ -9,6 +9,7 @@ use crate::rules::expr::prepass::parse_duration;
 use crate::rules::flow::Part;
 use crate::rules::schema::{FieldKind, FieldSchema};
 use crate::rules::series::{Point, elements};
+use crate::rules::source::ANY_LENGTH;
 
 /// How many elements a part of a field has; `None` is a single value.
 fn length(field: &FieldSchema, part: Part) -> Option<usize> {
@@ -107,7 +108,7 @@ fn array(json: &Json, field: &FieldSchema, count: usize) -> Result<Option<Value>
             .collect::<Result<_, _>>()?,
         _ => return Err(format!("field \"{}\" is an array of {count}", field.name)),
     };
-    if points.len() != count {
+    if points.len() != count && count != ANY_LENGTH {
         return Err(format!("field \"{}\" is an array of {count}, not of {}", field.name, points.len()));
     }
     let cells: Vec<Value> =

@@ -6,10 +6,11 @@ use super::Work;
 use super::test_series::topics;
 use crate::rules::code::InputCode;
 use crate::rules::diagnose::suggest;
-use crate::rules::spec::{ActionSpec, At, ExpectSpec, TestSpec};
+use crate::rules::spec::At;
 use crate::rules::test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestResult,
 };
+use crate::rules::test_spec::{ActionSpec, ExpectSpec, TestSpec};
 use crate::rules::yaml::{Node, Yaml};
 
 /// Step states that a test may expect.

@@ -14,10 +14,11 @@ use crate::rules::diagnose::suggest;
 use crate::rules::expr::prepass::parse_duration;
 use crate::rules::expr::scope::{Allowed, ResultType, TaskScope};
 use crate::rules::model::{Retry, Step, Workflow};
-use crate::rules::schema::FieldKind;
-use crate::rules::spec::{At, TaskSpec};
+use crate::rules::schema::{FieldKind, SchemaSource};
+use crate::rules::source::StepTypes;
+use crate::rules::spec::{At, RuleSpec, TaskSpec};
 use crate::rules::template::Template;
-use crate::rules::yaml::{Fields, Node, Span, Yaml};
+use crate::rules::yaml::{Fields, Key, Node, Span, Yaml};
 
 const ANALYSES: &[&str] = &["trend", "jitter"];
 const LATER_ANALYSES: &[&str] = &["statistics", "spectrum", "compare"];
@@ -28,7 +29,7 @@ pub(super) fn workflow(work: &mut Work<'_>) -> (Option<Workflow>, BTreeMap<Strin
     if spec.tasks.0.is_empty() {
         return (None, BTreeMap::new());
     }
-    work.tasks = spec.tasks.0.iter().map(|(key, task)| scope(work, &key.name, task)).collect();
+    work.tasks = spec.tasks.0.iter().map(|(key, task)| scope(work.schemas, &key.name, task)).collect();
     let order = order(work);
     let mut steps = Vec::new();
     let mut code = BTreeMap::new();
@@ -50,8 +51,17 @@ pub(super) fn workflow(work: &mut Work<'_>) -> (Option<Workflow>, BTreeMap<Strin
     (Some(Workflow { steps, run_timeout: Duration::from_secs_f64(run_timeout) }), code)
 }
 
+/// What is known of the results of a rule's steps before it is compiled, for rules that read them.
+pub(super) fn types(spec: &RuleSpec, schemas: &dyn SchemaSource) -> StepTypes {
+    let of = |(key, task): &(Key, TaskSpec)| {
+        let result = scope(schemas, &key.name, task).result.map(Arc::from);
+        (format!("{}.{}", spec.name.value.trim(), key.name), result)
+    };
+    spec.tasks.0.iter().map(of).collect()
+}
+
 /// What expressions know of a step's result.
-fn scope(work: &Work<'_>, name: &str, task: &TaskSpec) -> TaskScope {
+fn scope(schemas: &dyn SchemaSource, name: &str, task: &TaskSpec) -> TaskScope {
     let unit = || -> Option<Arc<str>> {
         let series = task.with.as_ref()?.0.get("series")?;
         let text = |key: &str| series.get(key)?.scalar_text("").map(|value| At { value, span: series.span });
@@ -63,7 +73,7 @@ fn scope(work: &Work<'_>, name: &str, task: &TaskSpec) -> TaskScope {
             ("evt", n) => format!("logevent_{n}"),
             (_, n) => n.to_owned(),
         };
-        let schema = work.schemas.topic(component, &sal_name).ok()?;
+        let schema = schemas.topic(component, &sal_name).ok()?;
         schema.field(field_text.value.split('[').next()?)?.unit.as_deref().map(Arc::from)
     };
     let number = |unit: Option<&str>| ResultType::Number(unit.map(Arc::from));

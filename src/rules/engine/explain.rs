@@ -264,6 +264,7 @@ impl RuleState {
                 format!("each message of {}", names.join(", "))
             }
             Occasion::Every(period) => format!("every {} s", period.as_secs_f64()),
+            Occasion::Cron(cron) => format!("cron \"{}\" in {}", cron.text(), cron.zone()),
             Occasion::Manual => "by hand only".to_owned(),
             Occasion::Edge => "the moment `when` becomes true".to_owned(),
         }

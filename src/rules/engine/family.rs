@@ -147,6 +147,7 @@ impl Family {
         let text = key_text(&key);
         let alarm = parent.rule.alarm_name(Some(&text));
         state.key = Some(Box::new(MemberKey { value: key.clone(), text, alarm }));
+        state.schedule.awake_since = parent.schedule.awake_since;
         state.start_clocks(now);
         let member = Member { state, seen: f64::NEG_INFINITY, look: f64::INFINITY };
         let at = self.members.iter().position(Option::is_none).unwrap_or(self.members.len());

@@ -62,6 +62,22 @@ impl RuleState {
         }
     }
 
+    /// An occurrence that is recorded and not run.
+    pub(super) fn skip_occurrence(
+        &mut self,
+        kind: &str,
+        occurrence: &Occurrence,
+        reason: SkipReason,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        let queued = self.queued(kind, None, occurrence, now, &self.rule.parameters);
+        if !self.work.recent.contains(&queued.run_id) {
+            self.remember(&queued.run_id);
+            self.skip(&queued, reason, out);
+        }
+    }
+
     /// `when` alone: a trigger at the moment it goes from false to true.
     pub(super) fn edge(&mut self, occurrence: impl Fn() -> Occurrence, now: f64, out: &mut Vec<Effect>) {
         let Some(truth) = self.when(now, out) else { return };

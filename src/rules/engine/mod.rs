@@ -13,12 +13,15 @@
 mod calm;
 mod explain;
 mod family;
+mod filling;
 mod fire;
+mod guard;
 mod judge;
 mod keyed_rule;
 mod keys;
 mod routes;
 mod saved;
+mod schedule;
 mod state;
 mod time;
 
@@ -30,6 +33,8 @@ use salobj::Tai;
 use super::flow::{Effect, Input, ManualTrigger, Sample, Subscriptions, TriggerRefused};
 use super::model::Rule;
 use fire::Occurrence;
+pub use guard::Stopwatch;
+use guard::TIMED_OF;
 use routes::{TopicRoutes, route};
 use state::RuleState;
 use time::Timers;
@@ -68,6 +73,13 @@ pub struct Engine {
     evaluations: u64,
     /// The time of the newest input.
     now: f64,
+    /// See [`Engine::sleep`]; zero, before all times, unless somebody let it sleep.
+    awake_since: f64,
+    /// Some rule still takes samples of the past.
+    filling: bool,
+    /// The past of a first set of rules has been read: rules that come later wait for theirs.
+    going: bool,
+    stopwatch: Option<Stopwatch>,
 }
 
 /// What a sample does.
@@ -179,6 +191,29 @@ impl Engine {
         }
     }
 
+    /// Deadlines are left alone until [`Engine::wake`]: the CSC is not ENABLED.
+    pub fn sleep(&mut self) {
+        self.set_awake_since(f64::INFINITY);
+    }
+
+    /// Deadlines count again; what is overdue is worked off with the next input, and times of a schedule that came
+    /// meanwhile were missed.
+    pub fn wake(&mut self, now: Tai) {
+        if self.awake_since == f64::INFINITY {
+            self.set_awake_since(now.0);
+        }
+    }
+
+    fn set_awake_since(&mut self, time: f64) {
+        self.awake_since = time;
+        for state in &mut self.states {
+            state.schedule.awake_since = time;
+            if let Some(family) = &mut state.family {
+                family.in_order(|member| member.schedule.awake_since = time);
+            }
+        }
+    }
+
     /// When the next [`Input::Tick`] is wanted.
     pub fn next_deadline(&self) -> Option<Tai> {
         self.timers.next()
@@ -204,8 +239,14 @@ impl Engine {
         self.states.iter().map(|s| &s.rule)
     }
 
+    /// Times some evaluations with this watch from now on, to find slow rules.
+    pub fn lend_stopwatch(&mut self, stopwatch: Stopwatch) {
+        self.stopwatch = Some(stopwatch);
+    }
+
     /// Replaces all rules. Those of unchanged name and revision keep their state, those of unchanged name their switch;
-    /// new ones wait for [`Input::History`]. Topic ids change: read [`Engine::subscriptions`] again.
+    /// new ones wait for [`Input::History`], and, once [`Engine::history_done`] was called for others, are not looked at
+    /// before it is called again. Topic ids change: read [`Engine::subscriptions`] again.
     pub fn replace_rules(&mut self, rules: &[Arc<Rule>], now: Tai, out: &mut Vec<Effect>) {
         self.now = now.0;
         let mut old: HashMap<String, RuleState> =
@@ -221,10 +262,16 @@ impl Engine {
                     let mut fresh = RuleState::root(rule.clone());
                     fresh.enabled = state.enabled;
                     fresh.adopt_keys(&state, now.0);
+                    fresh.waiting = self.going;
                     fresh
                 }
-                None => RuleState::root(rule.clone()),
+                None => {
+                    let mut fresh = RuleState::root(rule.clone());
+                    fresh.waiting = self.going;
+                    fresh
+                }
             };
+            state.schedule.awake_since = self.awake_since;
             state.start_clocks(now.0);
             self.states.push(state);
         }
@@ -233,6 +280,7 @@ impl Engine {
         for state in &mut gone {
             state.withdraw(out);
         }
+        self.filling = self.states.iter().any(|state| state.filling);
         self.by_name = self.states.iter().enumerate().map(|(i, s)| (s.rule.name.clone(), i)).collect();
         (self.subscriptions, self.routes) = route(&self.states);
         self.timers = Timers::default();
@@ -245,9 +293,39 @@ impl Engine {
 
     /// The past has been read: [`Input::History`] no longer changes the rules that are loaded now.
     pub fn history_done(&mut self) {
+        self.filling = false;
+        self.going = true;
         for state in &mut self.states {
-            state.filling = false;
+            state.filled();
         }
+    }
+
+    /// The same while the rules are going: those that waited are judged for the first time.
+    pub fn begin_new(&mut self, now: Tai, out: &mut Vec<Effect>) {
+        let new: Vec<usize> = (0..self.states.len()).filter(|i| self.states[*i].waiting).collect();
+        self.history_done();
+        for i in new {
+            self.evaluations += 1;
+            self.states[i].touched = true;
+            self.states[i].guarded(None, out, |state, out| state.reevaluate(now.0, out));
+            self.schedule(i, now.0);
+        }
+    }
+
+    /// True while some rule still takes samples of the past.
+    pub fn is_filling(&self) -> bool {
+        self.filling
+    }
+
+    /// The topics of which rules still take samples of the past, by [`TopicId`](super::flow::TopicId).
+    pub fn filling_topics(&self) -> std::collections::BTreeSet<u32> {
+        let filling =
+            self.states.iter().filter(|state| state.filling).flat_map(|state| &state.rule.code.inputs);
+        let id = |component: &str, sal_name: &str| {
+            let same = |t: &super::flow::TopicNeed| t.component == component && t.sal_name == sal_name;
+            self.subscriptions.topics.iter().position(same).and_then(|i| u32::try_from(i).ok())
+        };
+        filling.filter_map(|input| id(&input.component, &input.sal_name)).collect()
     }
 
     /// Judges every enabled rule on the latched values and says all severities again (entering ENABLED).
@@ -286,7 +364,7 @@ impl Engine {
     }
 
     fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
-        let Engine { states, routes, timers, subscriptions, evaluations, .. } = self;
+        let Engine { states, routes, timers, subscriptions, evaluations, stopwatch, .. } = self;
         let Some(routes) = routes.get(sample.topic.0 as usize) else { return };
         let routes = routes.at(sample.sal_index);
         let mut k = 0;
@@ -297,24 +375,46 @@ impl Engine {
                 let own = &routes[k..];
                 let own = &own[..own.iter().take_while(|r| r.rule as usize == i).count()];
                 k += own.len();
-                if feed != Feed::History || state.filling {
+                let feed = if state.waiting && feed == Feed::Live { Feed::Quiet } else { feed };
+                let wanted = match feed {
+                    Feed::Live => !state.enabled || state.may_evaluate(sample.sent.0, out),
+                    Feed::History if !state.filling => false,
+                    _ => !state.filling || !state.has_taken(own[0].input, sample),
+                };
+                if wanted {
                     state.touched = true;
-                    *evaluations += state.family_sample(own, sample, (feed, subscriptions, now), out);
+                    let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
+                    state.guarded(watch, out, |state, out| {
+                        *evaluations += state.family_sample(own, sample, (feed, subscriptions, now), out);
+                    });
                     schedule(state, timers, i, now);
                 }
                 continue;
             }
             let mut dirty = 0;
             while k < routes.len() && routes[k].rule as usize == i {
-                if feed != Feed::History || state.filling {
+                let wanted = match feed {
+                    Feed::Live if !state.waiting => true,
+                    Feed::History if !state.filling => false,
+                    _ => !state.filling || !state.has_taken(routes[k].input, sample),
+                };
+                if wanted {
                     dirty |= state.accept(&routes[k], sample, feed == Feed::Live);
                 }
                 k += 1;
             }
-            if dirty != 0 && feed == Feed::Live && state.enabled {
+            if dirty != 0
+                && feed == Feed::Live
+                && state.enabled
+                && !state.waiting
+                && state.may_evaluate(sample.sent.0, out)
+            {
                 *evaluations += 1;
                 state.touched = true;
-                state.on_sample(dirty, sample, subscriptions, now, out);
+                let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
+                state.guarded(watch, out, |state, out| {
+                    state.on_sample(dirty, sample, subscriptions, now, out)
+                });
                 if state.timed {
                     schedule(state, timers, i, now);
                 }
@@ -329,6 +429,9 @@ impl Engine {
     /// Works off what is due, each at its own time.
     fn run_timers(&mut self, now: f64, out: &mut Vec<Effect>) {
         self.now = now;
+        if self.awake_since == f64::INFINITY {
+            return;
+        }
         while let Some((due, i)) = self.timers.pop_due(now) {
             let state = &mut self.states[i];
             if due.to_bits() != state.queued.to_bits() {
@@ -342,14 +445,21 @@ impl Engine {
             }
             state.touched = true;
             if state.family.is_some() {
-                self.evaluations += state.family_on_time(due, now, out);
+                if !state.waiting {
+                    let watch = self.stopwatch.filter(|_| self.evaluations.is_multiple_of(TIMED_OF));
+                    let evaluations = &mut self.evaluations;
+                    state.guarded(watch, out, |state, out| {
+                        *evaluations += state.family_on_time(due, now, out);
+                    });
+                }
                 self.schedule(i, due);
                 continue;
             }
             let at = state.catch_up(due, now);
-            if state.enabled {
+            if state.enabled && !state.waiting {
                 self.evaluations += 1;
-                state.on_time(at, out);
+                let watch = self.stopwatch.filter(|_| self.evaluations.is_multiple_of(TIMED_OF));
+                state.guarded(watch, out, |state, out| state.on_time(at, out));
             }
             self.schedule(i, at);
         }

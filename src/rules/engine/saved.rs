@@ -27,6 +27,7 @@ impl RuleState {
             "runs": self.work.runs,
             "commands": self.work.commands,
             "quarantined": self.quarantined,
+            "scheduled": self.save_schedule(),
         })
     }
 
@@ -64,6 +65,9 @@ impl RuleState {
         self.work.runs = part(saved, "runs").unwrap_or_default();
         self.work.commands = part(saved, "commands").unwrap_or_default();
         self.quarantined = part(saved, "quarantined").unwrap_or_default();
+        if let Some(last) = part::<f64>(saved, "scheduled").filter(|_| self.is_scheduled()) {
+            self.go_on_after(last);
+        }
         true
     }
 }

@@ -10,9 +10,10 @@ use super::calm::Calm;
 use super::explain::Last;
 use super::family::{Family, MemberKey};
 use super::fire::{Occurrence, Queued};
+use super::guard::Pace;
 use super::judge::CondState;
 use super::routes::Route;
-use super::time::{multiple_after, multiple_at};
+use super::schedule::Schedule;
 use super::{RuleStatus, message_occurrence};
 use crate::alarms::Severity;
 use crate::rules::expr::{Env, Mark, Memory, NOTHING};
@@ -67,10 +68,17 @@ pub(super) struct RuleState {
     pub(super) error: Option<String>,
     /// The run whose results the alarm was last judged on.
     pub(super) fed: Fed,
+    /// It came while the others were going, and is not looked at before its past has been read.
+    pub(super) waiting: bool,
+    /// While it is filling: the newest record of each input and partition, so that one that is read again counts once.
+    pub(super) filled: Vec<(u16, i32, i64)>,
+    pub(super) pace: Pace,
+    /// Its state cannot be relied on.
+    pub(super) broken: bool,
     /// Its next deadline, and its earliest entry in the queue of deadlines, which may be before it.
     pub(super) scheduled: f64,
     pub(super) queued: f64,
-    next_every: f64,
+    pub(super) schedule: Schedule,
     /// Apart, so that what every message touches lies close together.
     pub(super) work: Box<Work>,
     pub(super) quarantined: Option<String>,
@@ -141,11 +149,11 @@ impl RuleState {
             code.alarm.iter().flat_map(|a| &a.conditions).map(|_| CondState::default()).collect();
         let each = match &rule.trigger.on {
             Occasion::Each(inputs) => inputs.iter().fold(0, |bits, i| bits | 1 << i),
-            Occasion::Every(_) | Occasion::Manual | Occasion::Edge => 0,
+            Occasion::Every(_) | Occasion::Cron(_) | Occasion::Manual | Occasion::Edge => 0,
         };
         let holds = code.alarm.iter().flat_map(|a| &a.conditions).any(|c| c.hold > 0.0);
         let works = rule.workflow.is_some();
-        let every = matches!(rule.trigger.on, Occasion::Every(_));
+        let every = matches!(rule.trigger.on, Occasion::Every(_) | Occasion::Cron(_));
         RuleState {
             enabled: true,
             touched: true,
@@ -181,9 +189,13 @@ impl RuleState {
             error: None,
             fed: None,
             filling: true,
+            waiting: false,
+            filled: Vec::new(),
+            pace: Pace::default(),
+            broken: false,
             scheduled: f64::INFINITY,
             queued: f64::INFINITY,
-            next_every: f64::INFINITY,
+            schedule: Schedule::default(),
             work: Box::new(Work { last_run: f64::NEG_INFINITY, ..Work::default() }),
             quarantined: None,
             rule,
@@ -204,15 +216,13 @@ impl RuleState {
         self.rule = rule;
     }
 
-    /// Starts what runs from now on: `every`, the grace of `absent`.
+    /// Starts what runs from now on: `every`, `cron`, the grace of `absent`.
     pub(super) fn start_clocks(&mut self, now: f64) {
         if self.family.is_some() {
             return self.family_each(now, &mut Vec::new(), |member, _| member.start_clocks(now));
         }
-        if let Occasion::Every(period) = self.rule.trigger.on
-            && !self.next_every.is_finite()
-        {
-            self.next_every = multiple_after(now, period.as_secs_f64());
+        if !self.schedule.due.is_finite() {
+            self.begin_schedule(now);
         }
         self.update_memory(0, now);
     }
@@ -328,12 +338,8 @@ impl RuleState {
     pub(super) fn on_time(&mut self, at: f64, out: &mut Vec<Effect>) {
         self.update_memory(0, at);
         match self.rule.trigger.on {
-            Occasion::Every(period) if at >= self.next_every => {
-                let scheduled = multiple_at(at, period.as_secs_f64());
-                self.next_every = multiple_after(at, period.as_secs_f64());
-                if self.rule.workflow.is_some() {
-                    self.occasion("every", None, || Occurrence::scheduled(scheduled), at, out);
-                }
+            Occasion::Every(_) | Occasion::Cron(_) if at >= self.schedule.due => {
+                self.times_have_come(at, out)
             }
             Occasion::Edge if self.rule.workflow.is_some() => {
                 self.edge(|| Occurrence::scheduled(at), at, out)
@@ -374,6 +380,9 @@ impl RuleState {
 
     pub(super) fn set_enabled(&mut self, enabled: bool, now: f64, out: &mut Vec<Effect>) {
         self.well = false;
+        if enabled && std::mem::take(&mut self.broken) {
+            self.make_anew();
+        }
         if self.family.is_some() {
             self.enabled = enabled;
             if enabled && self.quarantined.take().is_some() {
@@ -397,17 +406,24 @@ impl RuleState {
             self.work.commands.clear();
             self.tell_error(out);
         }
-        if let Occasion::Every(period) = self.rule.trigger.on {
-            self.next_every = multiple_after(now, period.as_secs_f64());
-        }
+        self.begin_schedule(now);
         self.reevaluate(now, out);
+    }
+
+    /// After a breakdown: nothing of what it remembered is kept but its runs and where its schedule stands.
+    fn make_anew(&mut self) {
+        let mut fresh = RuleState::root(self.rule.clone());
+        fresh.work = std::mem::take(&mut self.work);
+        (fresh.filling, fresh.schedule, fresh.quarantined) = (false, self.schedule, self.quarantined.take());
+        fresh.error = self.error.take();
+        *self = fresh;
     }
 
     /// What a deadline that is overdue stands for: clocks that tick do so once, not for every tick missed.
     pub(super) fn catch_up(&self, due: f64, now: f64) -> f64 {
         match self.rule.trigger.on {
-            Occasion::Every(period) if due >= self.next_every => {
-                multiple_at(now, period.as_secs_f64()).max(due)
+            Occasion::Every(_) | Occasion::Cron(_) if due >= self.schedule.due => {
+                self.schedule_moment(due, now)
             }
             _ if self.rule.code.clocked && now - due > 1.0 => now.floor().max(due),
             _ => due,
@@ -416,13 +432,13 @@ impl RuleState {
 
     /// When it wants to be looked at without a message.
     pub(super) fn next_deadline(&self, now: f64) -> f64 {
-        if !self.enabled {
+        if !self.enabled || self.waiting {
             return f64::INFINITY;
         }
         if let Some(family) = &self.family {
             return family.next_deadline();
         }
-        let mut next = self.next_every;
+        let mut next = self.schedule.due;
         let judged = self.rule.code.alarm.is_some() || self.rule.trigger.on == Occasion::Edge;
         if self.rule.code.clocked && judged {
             next = next.min(now.floor() + 1.0);

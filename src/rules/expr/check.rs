@@ -303,10 +303,17 @@ impl Checker<'_, '_> {
                 let allowed = |n: &str| only.as_ref().is_none_or(|o| o.iter().any(|x| x == n));
                 match schema.field(field).filter(|f| allowed(&f.name)) {
                     Some(found) => Some(self.field(input, found, Part::Whole)),
+                    None if schema.has_untyped(field) && allowed(field) => {
+                        self.read(input);
+                        let cell = scope.cells.of(input as u16, field, Part::Whole);
+                        let at = CellRef { cell, input: input as u16 };
+                        Some(Expr::Dyn(DynE::Cell(at)).into())
+                    }
                     None => {
-                        let known = schema.fields.iter().map(|f| f.name.as_str()).filter(|n| allowed(n));
+                        let known = schema.names().filter(|n| allowed(n));
                         let help = suggest(field, known, "its fields");
-                        let topic = format!("{}.{}", schema.component, schema.sal_name);
+                        let sal = || format!("{}.{}", schema.component, schema.sal_name);
+                        let topic = schema.label().unwrap_or_else(sal);
                         self.wrong_help(
                             at,
                             format!("{topic} (input \"{name}\") has no field \"{field}\""),

@@ -351,6 +351,7 @@ impl DynE {
     pub(crate) fn get<'a>(&'a self, env: &Env<'a>) -> Option<Cow<'a, Json>> {
         match self {
             DynE::Const(v) => Some(Cow::Borrowed(v)),
+            DynE::Cell(at) => env.cell(*at).map(|v| Cow::Owned(lists::to_json(v))),
             DynE::Parameters => Some(Cow::Owned(Json::Object(env.parameters.clone()))),
             DynE::Tasks => Some(Cow::Owned(Json::Object(env.tasks.clone()))),
             DynE::Trigger => Some(Cow::Owned(Json::Object(env.trigger.clone()))),
@@ -359,7 +360,7 @@ impl DynE {
                     DynE::Parameters => Some(env.parameters),
                     DynE::Tasks => Some(env.tasks),
                     DynE::Trigger => Some(env.trigger),
-                    DynE::Const(_) | DynE::Field(..) | DynE::Index(..) => None,
+                    DynE::Const(_) | DynE::Cell(_) | DynE::Field(..) | DynE::Index(..) => None,
                 };
                 let found = match root {
                     Some(map) => map.get(&**key).map(Cow::Borrowed),

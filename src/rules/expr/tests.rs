@@ -65,6 +65,7 @@ impl Bench {
                 field("exposureTime", Double),
                 field("private_sndStamp", Double),
             ],
+            untyped: Default::default(),
         };
         for name in ["imageName", "exposureTime", "private_sndStamp"] {
             cells.of(inputs.len() as u16, name, Part::Whole);

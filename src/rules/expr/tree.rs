@@ -198,6 +198,7 @@ pub(crate) enum ListE {
 #[derive(Debug, Clone)]
 pub(crate) enum DynE {
     Const(Json),
+    Cell(CellRef),
     Parameters,
     Tasks,
     Trigger,

@@ -7,5 +7,8 @@ mod files;
 mod keyed_inputs;
 mod keyed_rules;
 mod import_watcher;
+mod links;
 mod scenarios;
+mod schedule;
+mod silence;
 mod stateful;

@@ -293,7 +293,7 @@ fn history_fills_and_fires_nothing() {
             sent,
             received: sent,
             partition: 0,
-            offset: 0,
+            offset: k.into(),
             cells: &cells,
         };
         let now = bench.now;

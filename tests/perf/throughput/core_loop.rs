@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use catcher::app::core_loop::{CoreLoop, Publish};
 use catcher::app::handle::CoreHandle;
-use catcher::core::{Core, Event, Settings};
+use catcher::core::{Core, Event, Input, Settings};
 use catcher::intake::{Intake, Positions};
 use catcher::journal::FileJournal;
 use catcher::sim::backends::SimulatedOcps;
@@ -73,8 +73,13 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
     let (driver, driver_task) = driver(vec![jobs], Arc::new(handle.clone()), clock.clone(), reports_in);
     let (reporter, _jobs) = mpsc::channel(1);
     let counted = Arc::new(Counted::default());
+    // Enabled with the rules before there is anything to read: all that is read then is live.
+    let (mut core, mut told) = (Core::new(clock.now()), Vec::new());
+    let configure = Input::Configure { rules: rules.clone(), settings: Settings::default() };
+    core.step(configure, clock.now(), &mut told);
+    core.step(Input::Enable, clock.now(), &mut told);
     let core_loop = CoreLoop {
-        core: Core::new(clock.now()),
+        core,
         journal: Some(Box::new(journal)),
         intake,
         noted: Positions { at: clock.now(), next: noted },
@@ -87,14 +92,13 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
         clock,
         meter: meter.clone(),
         requests,
+        efd_inputs: tokio::sync::watch::channel(Default::default()).0,
         reports,
         first: Vec::new(),
         record: None,
     };
     let driver_task = tokio::spawn(driver_task.run());
     let core_loop = tokio::spawn(core_loop.run());
-    // Enabled before there is anything to read: all that is read then is live.
-    handle.enable().await.map_err(anyhow::Error::msg)?;
     let start = Instant::now();
     handle.configure(rules, Settings::default()).await.map_err(anyhow::Error::msg)?;
     let (mut seen, mut last) = (0, start);

@@ -1,0 +1,125 @@
+//! The `efd` inputs of rules: asks the EFD what they want to know, again and again, and tells the core.
+//!
+//! Each query is asked at multiples of its period, one at a time; one that is not answered within its time is given up,
+//! and the rules that ask it say so. Nothing else waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use salobj::{Clock, Tai, Value};
+use tokio::sync::watch;
+
+use super::handle::CoreHandle;
+use crate::outputs::efd::{Efd, SeriesQuery};
+use crate::rules::{EfdQuery, table_message};
+
+/// Longest time for an answer, in real time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most rows of an answer.
+const MOST_ROWS: usize = 10_000;
+
+/// The queries that are wanted; the core loop says which.
+pub type Wanted = watch::Receiver<BTreeSet<String>>;
+
+/// See the module's documentation.
+pub struct EfdInputs {
+    /// The queries.
+    pub wanted: Wanted,
+    /// Who wants to know.
+    pub core: CoreHandle,
+    /// The EFD.
+    pub efd: Arc<dyn Efd>,
+    /// When to ask.
+    pub clock: Clock,
+}
+
+/// A query and when it is asked next.
+struct Asked {
+    query: EfdQuery,
+    due: Tai,
+    under_way: bool,
+}
+
+/// Text of the query, and its answer.
+type Answer = (String, Result<BTreeMap<String, Value>, String>);
+
+impl EfdInputs {
+    /// Asks until nobody wants anything any more (the core has gone).
+    ///
+    /// # Errors
+    /// None: what fails is told to the core.
+    pub async fn run(mut self) -> Result<(), String> {
+        let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
+        let mut answers: FuturesUnordered<BoxFuture<'static, Answer>> = FuturesUnordered::new();
+        self.take_up(&mut asked);
+        loop {
+            let now = self.clock.now();
+            for (text, one) in asked.iter_mut().filter(|(_, one)| !one.under_way && one.due.0 <= now.0) {
+                one.under_way = true;
+                answers.push(Box::pin(ask(Arc::clone(&self.efd), text.clone(), one.query.clone(), now)));
+            }
+            let idle = asked.values().filter(|one| !one.under_way);
+            let next = idle.map(|one| one.due.0).fold(f64::INFINITY, f64::min);
+            tokio::select! {
+                changed = self.wanted.changed() => match changed {
+                    Ok(()) => self.take_up(&mut asked),
+                    Err(_) => return Ok(()),
+                },
+                Some((text, answer)) = answers.next() => {
+                    if let Some(one) = asked.get_mut(&text) {
+                        one.under_way = false;
+                        one.due = after(self.clock.now(), one.query.every_s);
+                        self.core.efd_answered(text, answer).await;
+                    }
+                }
+                () = self.clock.sleep_until(Tai(next)), if next.is_finite() => {}
+            }
+        }
+    }
+
+    /// New queries are asked at once.
+    fn take_up(&mut self, asked: &mut BTreeMap<String, Asked>) {
+        let wanted = self.wanted.borrow_and_update().clone();
+        asked.retain(|text, _| wanted.contains(text));
+        for text in wanted {
+            if let Some(query) = EfdQuery::parse(&text) {
+                let due = self.clock.now();
+                asked.entry(text).or_insert(Asked { query, due, under_way: false });
+            }
+        }
+    }
+}
+
+/// The next multiple of the period since 1970 UTC.
+fn after(now: Tai, period_s: f64) -> Tai {
+    Tai::from_utc_unix(((now.utc_unix() + 1e-6) / period_s).floor() * period_s + period_s)
+}
+
+async fn ask(efd: Arc<dyn Efd>, text: String, query: EfdQuery, now: Tai) -> Answer {
+    let names: Vec<String> = query.columns.iter().map(|c| c.name.clone()).collect();
+    let range = (Tai(now.0 - query.range_s), now);
+    let mut series = SeriesQuery::sal(&query.component, &query.sal_name, query.index, names, range)
+        .asked_by("input of a rule");
+    series.max_rows = MOST_ROWS;
+    let answer = match tokio::time::timeout(PATIENCE, efd.query(&series)).await {
+        Ok(Ok(table)) if table.truncated => {
+            Err(format!("there are more than {MOST_ROWS} rows in the range; make it shorter"))
+        }
+        Ok(Ok(table)) => {
+            let times: Vec<f64> = table.times.iter().map(|t| t.0).collect();
+            let columns = table.columns.into_iter().map(|c| (c.name, c.cells)).collect();
+            Ok(table_message(&times, columns))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    (text, answer)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! An EFD that answers what it is told, and a core that only listens.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::app::core_loop::Request;
+use crate::outputs::efd::{Column, EfdError, Point, Table};
+use crate::rules::EfdColumn;
+
+#[derive(Debug, Default)]
+struct FakeEfd {
+    away: AtomicBool,
+    hangs: AtomicBool,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+    seen: Mutex<Vec<SeriesQuery>>,
+}
+
+#[async_trait]
+impl Efd for FakeEfd {
+    async fn query(&self, query: &SeriesQuery) -> Result<Table, EfdError> {
+        let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(now, Ordering::SeqCst);
+        self.seen.lock().unwrap().push(query.clone());
+        if self.hangs.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return Err(EfdError::Unavailable { server: "efd".into(), detail: "refused".into() });
+        }
+        let cells = vec![Value::Double(1.0), Value::Double(3.0)];
+        let times = vec![query.from, query.to];
+        Ok(Table { times, columns: vec![Column { name: "speed".into(), cells }], truncated: false })
+    }
+    async fn write(&self, _: &[Point]) -> Result<(), EfdError> {
+        Ok(())
+    }
+    async fn health(&self) -> Result<String, EfdError> {
+        Ok("fake".into())
+    }
+    fn describe(&self) -> String {
+        "fake".into()
+    }
+}
+
+fn query() -> String {
+    EfdQuery {
+        component: "ESS".into(),
+        sal_name: "airFlow".into(),
+        index: Some(301),
+        columns: vec![EfdColumn { name: "speed".into(), text: false, unit: None }],
+        range_s: 3600.0,
+        every_s: 60.0,
+    }
+    .text()
+}
+
+struct Bench {
+    efd: Arc<FakeEfd>,
+    wanted: watch::Sender<BTreeSet<String>>,
+    requests: mpsc::Receiver<Request>,
+}
+
+fn bench() -> Bench {
+    let (requests_in, requests) = mpsc::channel(10);
+    let efd = Arc::new(FakeEfd::default());
+    let (wanted, receiver) = watch::channel(BTreeSet::from([query()]));
+    let part = EfdInputs {
+        wanted: receiver,
+        core: CoreHandle::new(requests_in),
+        efd: Arc::clone(&efd) as Arc<dyn Efd>,
+        clock: Clock::scaled(Tai::from_utc_unix(1_800_000_000.0), 1.0),
+    };
+    tokio::spawn(part.run());
+    Bench { efd, wanted, requests }
+}
+
+impl Bench {
+    async fn answer(&mut self) -> Result<BTreeMap<String, Value>, String> {
+        match self.requests.recv().await.unwrap() {
+            Request::EfdAnswered { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_is_asked_at_once_and_then_in_its_period() {
+    let mut bench = bench();
+    let begun = tokio::time::Instant::now();
+    let first = bench.answer().await.unwrap();
+    assert_eq!(first["mean(speed)"], Value::Double(2.0));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    bench.answer().await.unwrap();
+    bench.answer().await.unwrap();
+    let elapsed = begun.elapsed().as_secs_f64();
+    assert!((119.0..121.0).contains(&elapsed), "{elapsed}");
+    let seen = bench.efd.seen.lock().unwrap();
+    assert_eq!(seen[0].to.0 - seen[0].from.0, 3600.0);
+    assert_eq!((seen[0].measurement.as_str(), seen[0].sal_index), ("lsst.sal.ESS.airFlow", Some(301)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_efd_that_is_away_or_hangs_is_told_and_asked_again() {
+    let mut bench = bench();
+    bench.answer().await.unwrap();
+    bench.efd.away.store(true, Ordering::SeqCst);
+    let error = bench.answer().await.unwrap_err();
+    assert!(error.contains("refused"), "{error}");
+    bench.efd.away.store(false, Ordering::SeqCst);
+    bench.efd.hangs.store(true, Ordering::SeqCst);
+    let error = bench.answer().await.unwrap_err();
+    assert!(error.contains("no answer within 30 s"), "{error}");
+    bench.efd.hangs.store(false, Ordering::SeqCst);
+    bench.answer().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_is_under_way_once_and_ends_when_nobody_wants_it() {
+    let mut bench = bench();
+    bench.efd.hangs.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    bench.wanted.send_modify(|_| {});
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.efd.most_at_once.load(Ordering::SeqCst), 1);
+    bench.wanted.send_replace(BTreeSet::new());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(bench.requests.try_recv().is_err(), "nobody wants the answer");
+    assert_eq!(bench.efd.seen.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,96 @@
+//! Rules that read other rules, and files that belong together.
+
+use crate::rules::*;
+
+const TWO: &str = r#"
+rules:
+  - name: Wind.Trend
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    trigger: {every: 60s}
+    tasks:
+      forecast: {analysis: trend, with: {series: {topic: "ESS:301.tel_airFlow", field: speed, range: 30m}, ahead: 10m}}
+    alarm: {value: tasks.forecast.result.predicted, levels: {warning: 10.0}}
+  - name: Reader
+    inputs:
+      forecast: {task: Wind.Trend.forecast, max_age: 5m}
+      high: {task: Wind.Trend.forecast, field: high}
+      trend: {alarm: Wind.Trend}
+    alarm:
+      levels:
+        warning: "forecast.predicted > 10.0"
+        serious: "high > 20.0 || trend.severity >= AlarmSeverity.SERIOUS && !trend.acknowledged"
+      reason: "{{ forecast.predicted }} {{ trend.reason }}"
+"#;
+
+fn file(name: &str, text: &str) -> SourceFile {
+    SourceFile { name: name.into(), text: text.into() }
+}
+
+fn mistakes(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<SourceFile> = files.iter().map(|(name, text)| file(name, text)).collect();
+    compile_files(&files, &sal_idl::Library::embedded()).mistakes.iter().map(|d| d.to_string()).collect()
+}
+
+#[test]
+fn results_of_known_analyses_have_their_types() {
+    assert_eq!(mistakes(&[("a.yaml", TWO)]), Vec::<String>::new());
+    let wrong = |from: &str, to: &str| mistakes(&[("a.yaml", &TWO.replace(from, to))]).join("\n");
+    let text = wrong("forecast.predicted > 10.0", "forecast.predictd > 10.0");
+    assert!(text.contains("the result of Wind.Trend.forecast") && text.contains("\"predicted\""), "{text}");
+    let text = wrong("forecast.predicted > 10.0", "forecast.predicted > \\\"x\\\"");
+    assert!(text.contains("a.yaml:16:"), "{text}");
+    let text = wrong("field: high", "field: hight");
+    assert!(text.contains("has no field \"hight\""), "{text}");
+}
+
+#[test]
+fn a_rule_may_read_one_of_another_file() {
+    let (first, second) = TWO.split_once("  - name: Reader").unwrap();
+    let second = format!("rules:\n  - name: Reader{second}");
+    assert_eq!(mistakes(&[("b.yaml", &second), ("a.yaml", first)]), Vec::<String>::new());
+    let untyped = second
+        .replace("      high: {task: Wind.Trend.forecast, field: high}\n", "")
+        .replace("high >", "forecast.high >");
+    let alone = mistakes(&[("b.yaml", &untyped)]).join("\n");
+    assert!(alone.contains("b.yaml:4:24: rule \"Reader\": there is no rule \"Wind.Trend\""), "{alone}");
+}
+
+#[test]
+fn whom_a_rule_reads_must_be_there() {
+    let wrong = |from: &str, to: &str| mistakes(&[("a.yaml", &TWO.replace(from, to))]).join("\n");
+    let text = wrong("alarm: Wind.Trend}", "alarm: Wind.Trand}");
+    assert!(text.contains("there is no alarm \"Wind.Trand\"") && text.contains("\"Wind.Trend\""), "{text}");
+    let text = wrong("task: Wind.Trend.forecast, field", "task: Wind.Trend.forcast, field");
+    assert!(text.contains("there is no") || text.contains("not known beforehand"), "{text}");
+    let text = wrong("task: Wind.Trend.forecast, max_age", "task: Wind.Trend.forcast, max_age");
+    assert!(text.contains("has no task \"forcast\"") && text.contains("\"forecast\""), "{text}");
+    let silent =
+        TWO.replace("    alarm: {value: tasks.forecast.result.predicted, levels: {warning: 10.0}}\n", "");
+    let text = mistakes(&[("a.yaml", &silent)]).join("\n");
+    assert!(text.contains("rule \"Wind.Trend\" has no alarm"), "{text}");
+}
+
+#[test]
+fn a_circle_is_told_with_all_that_are_in_it() {
+    let rule = |name: &str, reads: &str| {
+        format!(
+            "  - name: {name}\n    inputs: {{x: {{alarm: {reads}}}}}\n    alarm: {{levels: {{warning: \"x.severity > 1\"}}}}\n"
+        )
+    };
+    let text = format!("rules:\n{}{}{}", rule("A", "B"), rule("B", "C"), rule("C", "A"));
+    let told = mistakes(&[("a.yaml", &text)]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("a.yaml:3:25: rule \"A\": rules read each other in a circle: A -> B -> C -> A"),
+        "{told:?}"
+    );
+    let own = format!("rules:\n{}", rule("A", "A"));
+    assert!(mistakes(&[("a.yaml", &own)])[0].contains("A -> A"));
+}
+
+#[test]
+fn a_name_stands_in_one_file_only() {
+    let one = "rules:\n  - name: Same\n    inputs: {wind: {topic: \"ESS:301.tel_airFlow\", field: speed}}\n    alarm: {value: wind, levels: {warning: 10.0}}\n";
+    let told = mistakes(&[("a.yaml", one), ("b.yaml", one)]);
+    assert_eq!(told, ["b.yaml:2:11: rule \"Same\": there is a rule of the name \"Same\" in a.yaml already"]);
+}
