@@ -162,7 +162,7 @@ fn printed(args: &[&str]) -> String {
     let output = catcher(args);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("what is printed is text")
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn term(t: &Term, margin: &str, branch: &str, under: &str, pen: Pen, out: &mut i
     line.push_str(&format!("{mark} {shown}{pad}{right}"));
     writeln!(out, "{}", line.trim_end())?;
     let inner: Vec<&Term> =
-        t.terms.iter().filter(|inner| inner.text != inner.value.to_string() || inner.is_unknown()).collect();
+        t.terms.iter().filter(|inner| !inner.is_its_value() || inner.is_unknown()).collect();
     for (i, one) in inner.iter().enumerate() {
         let last = i + 1 == inner.len();
         let branch = format!("{under}{}", if last { "└─ " } else { "├─ " });

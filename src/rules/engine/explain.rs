@@ -145,7 +145,7 @@ impl RuleState {
                 topic: format!("{}{index}.{}", input.component, input.sal_name),
                 state: state.to_owned(),
                 value,
-                age_s: mark.sent.is_finite().then(|| now - mark.sent),
+                age_s: mark.sent.is_finite().then_some(now - mark.sent),
                 max_age_s: input.max_age.is_finite().then_some(input.max_age),
                 filter: filter.map(|(_, outline)| outline.text.trim().to_owned()),
             });
@@ -393,7 +393,7 @@ fn deciding(term: &crate::rules::Term) -> String {
         let operands: Vec<String> = term
             .terms
             .iter()
-            .filter(|t| !t.value.is_null() && t.text != t.value.to_string())
+            .filter(|t| !t.value.is_null() && !t.is_its_value())
             .map(|t| format!("{} = {}", t.text, t.value))
             .collect();
         let operands =

@@ -58,6 +58,12 @@ impl Term {
         self.unknown.is_some()
     }
 
+    /// It is written as its value is: a constant.
+    pub fn is_its_value(&self) -> bool {
+        let value = self.value.to_string();
+        value == self.text
+    }
+
     /// The smallest terms that decided, in the order of the text.
     pub fn deciding(&self) -> Vec<&Term> {
         let inner: Vec<&Term> = self.terms.iter().flat_map(Term::deciding).collect();
@@ -103,7 +109,7 @@ impl<'a> Explainer<'_, 'a> {
         }
         if let Some(input) = branch.reads() {
             let sent = self.env.marks.get(usize::from(input)).map_or(f64::NEG_INFINITY, |m| m.sent);
-            term.age_s = sent.is_finite().then(|| self.env.now - sent);
+            term.age_s = sent.is_finite().then_some(self.env.now - sent);
         }
         if let Some(slot) = branch.state().map(usize::from)
             && let (Some(plan), Some(memory)) = (self.stateful.get(slot), self.env.memory.get(slot))
