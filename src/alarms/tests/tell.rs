@@ -257,6 +257,17 @@ enum Op {
     Wait,
 }
 
+type Saved = std::collections::BTreeMap<String, Incident>;
+
+fn save(book: &mut Book, journal: &mut Saved) {
+    for (id, incident) in book.take_unsaved_incidents() {
+        match incident {
+            Some(incident) => drop(journal.insert(id, incident)),
+            None => drop(journal.remove(&id)),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(super::properties::config_of(512))]
 
@@ -265,7 +276,7 @@ proptest! {
     #[test]
     fn no_incident_is_orphaned_or_opened_twice(ops in prop::collection::vec(op(), 1..60)) {
         let mut book = book(&all_delays());
-        let mut journal: std::collections::BTreeMap<String, Incident> = Default::default();
+        let mut journal = Saved::default();
         let mut open: std::collections::BTreeSet<String> = Default::default();
         let mut closed: std::collections::BTreeSet<String> = Default::default();
         let mut pending: Vec<IncidentCall> = Vec::new();
@@ -304,6 +315,8 @@ proptest! {
                     book.thaw(t);
                 }
                 Op::Restart => {
+                    // Alarms and incidents are saved in one append: both are there, or neither.
+                    save(&mut book, &mut journal);
                     // What was on its way may have arrived.
                     for call in pending.drain(..).filter(|call| !call.incident.closing) {
                         open.insert(call.id);
@@ -315,12 +328,7 @@ proptest! {
                 Op::Answer(_) | Op::Wait => {}
             }
             book.call_again();
-            for (id, incident) in book.take_unsaved_incidents() {
-                match incident {
-                    Some(incident) => drop(journal.insert(id, incident)),
-                    None => drop(journal.remove(&id)),
-                }
-            }
+            save(&mut book, &mut journal);
             pending.extend(book.take_incident_calls());
             let record = book.export().remove("A").unwrap();
             let shown = &record.state.escalated_id;

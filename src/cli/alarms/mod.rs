@@ -1,6 +1,6 @@
 //! `catcher alarms`: the alarms of a running Catcher, and muting them; by the commands and events that any client uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ async fn act(command: Command) -> anyhow::Result<ExitCode> {
     let component = bus.xml.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
     let remote = Remote::open(&domain, component, bus.index, RemoteOptions::include(["alarm"])).await?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = carry_out(&command, &remote, &mut out).await;
+    let done = carry_out(&command, &remote, domain.clock(), &mut out).await;
     remote.close().await;
     out.flush()?;
     done.map(|()| ExitCode::SUCCESS)
@@ -113,15 +113,16 @@ async fn act(command: Command) -> anyhow::Result<ExitCode> {
 pub(super) async fn carry_out(
     command: &Command,
     remote: &Remote,
+    clock: &Clock,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     match command {
         Command::List { alarms, bus } => {
-            let shown = chosen(show(remote).await?, alarms.as_deref())?;
+            let shown = chosen(show(remote, clock).await?, alarms.as_deref())?;
             print(&shown, bus.json, out)
         }
         Command::Mute { alarms, dry_run: true, bus, .. } => {
-            let touched = chosen(show(remote).await?, Some(alarms))?;
+            let touched = chosen(show(remote, clock).await?, Some(alarms))?;
             if bus.json {
                 return print(&touched, true, out);
             }
@@ -157,34 +158,48 @@ struct Shown {
 }
 
 /// Asks for all alarms. A reader drops samples when very many come at once, so it is asked for again until as many are
-/// there as the answer says.
-async fn show(remote: &Remote) -> anyhow::Result<BTreeMap<String, Shown>> {
+/// there as the answer says, of after it was asked for: what is still on its way from before may be old. If our clock is
+/// ahead of the Catcher's, nothing seems to be of after; then what has come until the end of the wait counts.
+async fn show(remote: &Remote, clock: &Clock) -> anyhow::Result<BTreeMap<String, Shown>> {
     let mut stream = std::pin::pin!(remote.event("alarm")?.stream());
     let mut all = BTreeMap::new();
     let mut wanted = 0;
+    let since = clock.now();
+    let mut fresh = BTreeSet::new();
+    let mut take = |sample: Sample| {
+        if sample.sent() >= since {
+            fresh.insert(sample.str("alarmName").to_owned());
+        }
+        take(sample, &mut all);
+        fresh.len()
+    };
+    let mut count = 0;
     for _ in 0..ASKED {
         let mut asked = std::pin::pin!(remote.command("showAlarms")?.start(&[], LIMIT, true));
         let ack = loop {
             tokio::select! {
                 ack = &mut asked => break ack.context("the Catcher does not show its alarms")?,
-                Some(sample) = stream.next() => take(sample, &mut all),
+                Some(sample) = stream.next() => count = take(sample),
             }
         };
         wanted = ack.result.split_whitespace().next().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
         let rest = async {
-            while all.len() < wanted
+            while count < wanted
                 && let Some(sample) = stream.next().await
             {
-                take(sample, &mut all);
+                count = take(sample);
             }
         };
         // Whether they came or not is seen by their number.
         drop(tokio::time::timeout(EVENTS, rest).await);
-        if all.len() >= wanted {
-            return Ok(all);
+        if count >= wanted {
+            break;
         }
     }
-    bail!("only {} of {wanted} alarms were received", all.len())
+    if all.len() < wanted {
+        bail!("only {} of {wanted} alarms were received", all.len())
+    }
+    Ok(all)
 }
 
 fn take(sample: Sample, all: &mut BTreeMap<String, Shown>) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Parser;
 use salobj::csc::CscOptions;
-use salobj::{CommandError, CommandHandler, CommandRequest, CommandResult, Controller, SummaryState};
+use salobj::{Clock, CommandError, CommandHandler, CommandRequest, CommandResult, Controller, SummaryState};
 use salobj_testbed::Bus as TestBus;
 
 use super::*;
@@ -110,9 +110,9 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
     panic!("it is not so after 10 s: {what}");
 }
 
-async fn said(command: Command, remote: &Remote) -> String {
+async fn said(command: Command, remote: &Remote, clock: &Clock) -> String {
     let mut out = Vec::new();
-    carry_out(&command, remote, &mut out).await.unwrap();
+    carry_out(&command, remote, clock, &mut out).await.unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -130,7 +130,7 @@ async fn a_site_is_told_and_an_operator_answers() {
     let component = sal_idl::Library::embedded().component("Catcher").unwrap();
     let remote = Remote::open(&domain, component, 1, RemoteOptions::include(["alarm"])).await.unwrap();
 
-    let list = said(line(&["list"]), &remote).await;
+    let list = said(line(&["list"]), &remote, &site.bus.clock).await;
     assert!(list.contains("Wind.High") && list.contains("Wind.Low"), "{list}");
     site.wind(30.0);
     until("the receiver is told, at the second attempt", || {
@@ -144,13 +144,16 @@ async fn a_site_is_told_and_an_operator_answers() {
     })
     .await;
 
-    let preview = said(line(&["mute", "Wind.*", "--duration", "1h", "--dry-run"]), &remote).await;
+    let preview =
+        said(line(&["mute", "Wind.*", "--duration", "1h", "--dry-run"]), &remote, &site.bus.clock).await;
     assert!(preview.starts_with("2 alarms would be muted, 1 of them active now:"), "{preview}");
-    let all: Json = serde_json::from_str(&said(line(&["list", "--json"]), &remote).await).unwrap();
+    let all: Json =
+        serde_json::from_str(&said(line(&["list", "--json"]), &remote, &site.bus.clock).await).unwrap();
     assert_eq!((all[0]["alarmName"].as_str(), all[0]["mutedBy"].as_str()), (Some("Wind.High"), Some("")));
-    let done = said(line(&["mute", "Wind.High", "--duration", "1h", "--by", "joe"]), &remote).await;
+    let done =
+        said(line(&["mute", "Wind.High", "--duration", "1h", "--by", "joe"]), &remote, &site.bus.clock).await;
     assert_eq!(done, "muted: Wind.High\n");
-    let muted = said(line(&["list", "Wind.High"]), &remote).await;
+    let muted = said(line(&["list", "Wind.High"]), &remote, &site.bus.clock).await;
     assert!(muted.contains("CRITICAL by joe until") && !muted.contains("Wind.Low"), "{muted}");
 
     let logged = command(&remote, "makeLogEntry", &[("alarmName", "Wind.High".into())]).await.unwrap();
@@ -178,7 +181,8 @@ async fn a_site_is_told_and_an_operator_answers() {
     let domain = site.bus.domain(5);
     let component = sal_idl::Library::embedded().component("Catcher").unwrap();
     let remote = Remote::open(&domain, component, 1, RemoteOptions::include(["alarm"])).await.unwrap();
-    let all: Json = serde_json::from_str(&said(line(&["list", "--json"]), &remote).await).unwrap();
+    let all: Json =
+        serde_json::from_str(&said(line(&["list", "--json"]), &remote, &site.bus.clock).await).unwrap();
     assert_eq!(
         (all[0]["escalatedId"].as_str(), all[0]["mutedBy"].as_str()),
         (Some(id.as_str()), Some("joe"))

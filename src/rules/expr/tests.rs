@@ -222,8 +222,8 @@ fn deviations_from_cel() {
         ("tasks.free.result.zz > 1.0", json!("unknown"), Some("there is no \"zz\"")),
         // Three-valued logic, in either order; `? :` looks at the branch taken only.
         ("false && late > 0.0", json!(false), None),
-        ("late > 0.0 && c", json!(false), Some("input \"late\" is older than its max_age")),
-        ("late > 0.0 || b", json!(true), Some("input \"late\" is older than its max_age")),
+        ("late > 0.0 && c", json!(false), None),
+        ("late > 0.0 || b", json!(true), None),
         ("b || late > 0.0", json!(true), None),
         ("late > 0.0 && b", json!("unknown"), Some("input \"late\" is older than its max_age")),
         ("!(late > 0.0)", json!("unknown"), Some("input \"late\" is older than its max_age")),
