@@ -10,7 +10,7 @@ use super::archive::{Body, RecordRef, TopicDecl};
 use crate::intake::SeriesNeed;
 use crate::intake::decode::Decoder;
 use crate::intake::subscriptions;
-use crate::rules::{FieldNeed, Part, Sample, Subscriptions, TopicId, TopicNeed};
+use crate::rules::{Sample, Subscriptions, TopicId, TopicNeed};
 
 /// The topics that are wanted, and how their records are read.
 #[derive(Default)]
@@ -161,7 +161,7 @@ impl Bound {
                     topic.columns.get(i).copied().flatten().and_then(|c| cells.get(c)).unwrap_or(&Value::Null)
                 };
                 self.cells.clear();
-                self.cells.extend(topic.need.fields.iter().enumerate().map(|(i, n)| part(whole(i), n)));
+                self.cells.extend(topic.need.fields.iter().enumerate().map(|(i, n)| n.part.of(whole(i))));
                 let row = topic
                     .series
                     .as_ref()
@@ -195,21 +195,4 @@ impl Bound {
     pub(super) fn name(&self, number: u32) -> &str {
         self.decls.get(number as usize).and_then(Option::as_ref).map_or("?", |decl| &decl.name)
     }
-}
-
-/// The wanted part of a whole field.
-fn part(value: &Value, need: &FieldNeed) -> Value {
-    let found = match (need.part, value) {
-        (Part::Whole, value) => Some(value.clone()),
-        (Part::Element(i), Value::Doubles(v)) => v.get(i).map(|v| Value::Double(*v)),
-        (Part::Element(i), Value::Ints(v)) => v.get(i).map(|v| Value::Int(*v)),
-        (Part::Element(i), Value::Bools(v)) => v.get(i).map(|v| Value::Bool(*v)),
-        (Part::Element(i), Value::Texts(v)) => v.get(i).map(|v| Value::Text(v.clone())),
-        (Part::Slice(a, b), Value::Doubles(v)) => v.get(a..b).map(|v| Value::Doubles(v.into())),
-        (Part::Slice(a, b), Value::Ints(v)) => v.get(a..b).map(|v| Value::Ints(v.into())),
-        (Part::Slice(a, b), Value::Bools(v)) => v.get(a..b).map(|v| Value::Bools(v.into())),
-        (Part::Slice(a, b), Value::Texts(v)) => v.get(a..b).map(|v| Value::Texts(v.into())),
-        _ => None,
-    };
-    found.unwrap_or_default()
 }

@@ -56,6 +56,25 @@ pub enum Part {
     Slice(usize, usize),
 }
 
+impl Part {
+    /// This part of a whole field; null if it does not have it.
+    pub fn of(self, whole: &Value) -> Value {
+        let found = match (self, whole) {
+            (Part::Whole, value) => Some(value.clone()),
+            (Part::Element(i), Value::Doubles(v)) => v.get(i).map(|v| Value::Double(*v)),
+            (Part::Element(i), Value::Ints(v)) => v.get(i).map(|v| Value::Int(*v)),
+            (Part::Element(i), Value::Bools(v)) => v.get(i).map(|v| Value::Bool(*v)),
+            (Part::Element(i), Value::Texts(v)) => v.get(i).map(|v| Value::Text(v.clone())),
+            (Part::Slice(a, b), Value::Doubles(v)) => v.get(a..b).map(|v| Value::Doubles(v.into())),
+            (Part::Slice(a, b), Value::Ints(v)) => v.get(a..b).map(|v| Value::Ints(v.into())),
+            (Part::Slice(a, b), Value::Bools(v)) => v.get(a..b).map(|v| Value::Bools(v.into())),
+            (Part::Slice(a, b), Value::Texts(v)) => v.get(a..b).map(|v| Value::Texts(v.into())),
+            _ => None,
+        };
+        found.unwrap_or_default()
+    }
+}
+
 /// How much of a topic's past the rules need before they judge. The newest record of each index is always wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct History {

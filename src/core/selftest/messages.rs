@@ -50,17 +50,5 @@ fn cell<'m>(need: &FieldNeed, given: impl Fn(&FieldNeed) -> Option<&'m Value>) -
         return value.clone();
     }
     let whole = FieldNeed { name: need.name.clone(), part: Part::Whole };
-    let Some(whole) = given(&whole) else { return Value::Null };
-    let some = match (need.part, whole) {
-        (Part::Element(i), Value::Doubles(v)) => v.get(i).map(|v| Value::Double(*v)),
-        (Part::Element(i), Value::Ints(v)) => v.get(i).map(|v| Value::Int(*v)),
-        (Part::Element(i), Value::Bools(v)) => v.get(i).map(|v| Value::Bool(*v)),
-        (Part::Element(i), Value::Texts(v)) => v.get(i).map(|v| Value::Text(v.clone())),
-        (Part::Slice(a, b), Value::Doubles(v)) => v.get(a..b).map(|v| Value::Doubles(v.into())),
-        (Part::Slice(a, b), Value::Ints(v)) => v.get(a..b).map(|v| Value::Ints(v.into())),
-        (Part::Slice(a, b), Value::Bools(v)) => v.get(a..b).map(|v| Value::Bools(v.into())),
-        (Part::Slice(a, b), Value::Texts(v)) => v.get(a..b).map(|v| Value::Texts(v.into())),
-        _ => None,
-    };
-    some.unwrap_or_default()
+    given(&whole).map_or(Value::Null, |whole| need.part.of(whole))
 }
