@@ -56,7 +56,7 @@ fn text() -> String {
     for (component, count) in [("ATCamera", 5), ("MTCamera", 5)] {
         for n in 0..count {
             let body = format!(
-                "  - name: Image.{component}{n}\n    description: A job for long exposures\n    inputs:\n      image: {{topic: \"{component}.evt_endReadout\"}}\n    trigger: {{each: image, when: \"image.requestedExposureTime > {}.0\"}}\n    budget: {{runs_per_hour: 1000000, commands_per_minute: 1000000}}\n    tasks:\n      job:\n        ocps: {{index: 1, pipeline: \"isr.yaml\", data_query: \"exposure='{{{{ image.imageName }}}}'\"}}\n",
+                "  - name: Image.{component}{n}\n    description: A job for long exposures\n    inputs:\n      image: {{topic: \"{component}.evt_endReadout\"}}\n    trigger: {{each: image, when: \"image.requestedExposureTime > {}.0\"}}\n    budget: {{runs_per_hour: 1000000, commands_per_minute: 1000000, evaluations_per_second: 100000000}}\n    tasks:\n      job:\n        ocps: {{index: 1, pipeline: \"isr.yaml\", data_query: \"exposure='{{{{ image.imageName }}}}'\"}}\n",
                 15 + n
             );
             text.push_str(&body);
@@ -68,7 +68,7 @@ fn text() -> String {
 fn rule(text: &mut String, name: &str, input: &str, alarm: &str) {
     writeln!(
         text,
-        "  - name: {name}\n    description: As the Watcher has it\n    inputs:\n      {input}\n    alarm:\n      {alarm}"
+        "  - name: {name}\n    description: As the Watcher has it\n    budget: {{evaluations_per_second: 100000000}}\n    inputs:\n      {input}\n    alarm:\n      {alarm}"
     )
     .expect("a string grows");
 }
