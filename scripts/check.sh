@@ -2,9 +2,10 @@
 # What CI runs, cheapest first; stops at the first failure; ends with a table of what ran and how long it took.
 #
 #   scripts/check.sh              the embedded lane: needs a Rust toolchain, a C compiler, make and perl, nothing else
+#   scripts/check.sh --audit      the dependencies: licences, sources, unused ones (cargo-deny, cargo-machete)
 #   scripts/check.sh --real       the real lane: the same tests, the demo and the Python peers on the servers of scripts/stack
-#   scripts/check.sh --list       the steps of both lanes
-#   scripts/check.sh --only NAME  one step of either lane
+#   scripts/check.sh --list       the steps of all lanes
+#   scripts/check.sh --only NAME  one step of any lane
 #
 # Clippy and rustdoc share one kind of artefact, tests and the demo the other; every step uses the dev profile, so each dependency is
 # compiled once for each kind and its build script (OpenSSL, librdkafka) runs once in all.
@@ -20,7 +21,8 @@ fi
 # A changed lock file would mean that something else is tested than what users build.
 locked=--locked
 
-EMBEDDED="format scripts lint tests doctests rules docs demo deny machete"
+EMBEDDED="format scripts lint tests doctests rules docs demo"
+AUDIT="deny machete"
 REAL="stack real-tests real-demo peers"
 
 # ---- embedded lane --------------------------------------------------------------------------------------------------
@@ -39,6 +41,8 @@ step_docs() { # private items are documented too, so links to them are sound
   RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc $locked --workspace --no-deps --document-private-items --quiet
 }
 step_demo() { catcher demo --once --json; }
+
+# ---- audit lane -----------------------------------------------------------------------------------------------------
 step_deny() {
   if ! cargo deny --version >/dev/null 2>&1; then skip "cargo-deny is not installed"; return; fi
   cargo deny --config .deny.toml check licenses bans sources
@@ -93,12 +97,13 @@ run_step() { # a failing step ends the program: the table says which
 
 case ${1:-} in
   "") steps=$EMBEDDED ;;
+  --audit) steps=$AUDIT ;;
   --real) steps=$REAL ;;
-  --list) printf 'embedded: %s\nreal: %s\n' "$EMBEDDED" "$REAL"; exit 0 ;;
+  --list) printf 'embedded: %s\naudit: %s\nreal: %s\n' "$EMBEDDED" "$AUDIT" "$REAL"; exit 0 ;;
   --only) steps=${2:?--only needs the name of a step} ;;
   *) echo "scripts/check.sh: unknown argument '$1' (see the head of the file)" >&2; exit 2 ;;
 esac
 for name in $steps; do
-  case " $EMBEDDED $REAL " in *" $name "*) run_step "$name" ;; *) echo "scripts/check.sh: no step '$name' (--list)" >&2; exit 2 ;; esac
+  case " $EMBEDDED $AUDIT $REAL " in *" $name "*) run_step "$name" ;; *) echo "scripts/check.sh: no step '$name' (--list)" >&2; exit 2 ;; esac
 done
 summary
