@@ -15,6 +15,7 @@
 //! | core loop | owns rules, alarms and runs |
 //! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
 
+pub mod backends;
 pub mod core_loop;
 pub mod efd_inputs;
 pub mod efd_outbox;
@@ -48,13 +49,10 @@ use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;
 use crate::replay::Control;
 use crate::rules::{Rule, SchemaSource};
-use crate::sim::backends::SimulatedOcps;
 use crate::tasks::driver::driver;
 use crate::tasks::series::{KafkaSeries, SeriesReader};
-use crate::tasks::steps::Backend;
-use crate::tasks::steps::analysis::AnalysisBackend;
-use crate::tasks::steps::ocps::OcpsBackend;
 use crate::telemetry::Meter;
+use backends::Backends;
 use core_loop::{CoreLoop, Publish, REQUEST_QUEUE};
 use handle::CoreHandle;
 use parts::Parts;
@@ -154,8 +152,21 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         group,
         Arc::clone(&meter),
     );
-    let backends = backends(domain, &library, &schemas, &site, intake.recent(), options.csc.simulation_mode)?;
-    let (driver, driver_task) = driver(backends, Arc::new(core_handle.clone()), clock.clone(), reports_in);
+    let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
+    let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(&site)));
+    let series = SeriesReader::new(clock.clone(), Some(intake.recent()), Some(kafka), Some(efd));
+    let means = backends::Means {
+        domain: domain.clone(),
+        library: Arc::clone(&library),
+        schemas: Arc::clone(&schemas) as Arc<dyn SchemaSource>,
+        site: Arc::clone(&site),
+        series: Arc::new(series),
+        secrets: Arc::clone(&options.secrets),
+    };
+    let backends = Arc::new(Backends::new(means, options.csc.simulation_mode != 0)?);
+    let step_log = Arc::new(core_handle.clone());
+    let (driver, driver_task) =
+        driver(backends.now().to_vec(), &backends.later(), step_log, clock.clone(), reports_in);
     let driver_handle = driver.clone();
     parts.add("task driver", async {
         driver_task.run().await;
@@ -230,6 +241,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         schemas,
         site,
         driver: driver_handle,
+        backends,
         secrets: options.secrets,
         report_base,
         last_override: arc_swap::ArcSwap::from_pointee(String::new()),
@@ -306,31 +318,4 @@ fn resumed(mut options: CscOptions, entries: &BTreeMap<String, Json>) -> CscOpti
 fn entry<T: serde::de::DeserializeOwned>(entries: &BTreeMap<String, Json>, key: &str) -> Option<T> {
     let value = entries.get(key)?;
     serde_json::from_value(value.clone()).map_err(|e| tracing::warn!("journal entry {key}: {e}")).ok()
-}
-
-/// In SAL simulation mode nothing is sent to another component: what would be is answered in this process.
-fn backends(
-    domain: &Domain,
-    library: &Library,
-    schemas: &Arc<BusSchemas>,
-    site: &Arc<Site>,
-    recent: Arc<Recent>,
-    simulation_mode: i64,
-) -> Result<Vec<Arc<dyn Backend>>, StartError> {
-    let clock = domain.clock().clone();
-    let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
-    let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(site)));
-    let series = SeriesReader::new(clock.clone(), Some(recent), Some(kafka), Some(efd));
-    let ocps: Arc<dyn Backend> = if simulation_mode == 0 {
-        let component = library.component("OCPS").map_err(|e| StartError::Local(e.to_string()))?;
-        let site = Arc::clone(site);
-        let allowed =
-            move |component: &str, index: i32, command: &str| site.allows(component, index, command);
-        Arc::new(OcpsBackend::new(domain.clone(), component, Arc::new(allowed)))
-    } else {
-        Arc::new(SimulatedOcps::new(clock.clone()))
-    };
-    let analysis =
-        AnalysisBackend::new(Arc::new(series), Arc::clone(schemas) as Arc<dyn SchemaSource>, clock);
-    Ok(vec![Arc::new(analysis), ocps])
 }

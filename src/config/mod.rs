@@ -3,6 +3,7 @@
 //! Layers (`_init.yaml`, `_<site>.yaml`, an override) are merged by `salobj` before they come here. What instances
 //! share lies at the top level; `instances` holds what one index has of its own (lists are replaced by the merge).
 
+mod backends;
 mod check;
 mod schema;
 mod windows;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::outputs::efd::EfdConfig;
 use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
+pub use backends::BackendsConfig;
 pub use check::{ConfigProblems, load};
 pub use schema::schema_yaml;
 pub use windows::MuteWindowConfig;
@@ -56,9 +58,12 @@ pub struct CatcherConfig {
     /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
     #[serde(default)]
     pub report_url: String,
-    /// How many steps of one backend may be under way at once; a backend that is not named has 8.
+    /// How many steps of one backend may be under way at once; a backend that is not named has a number of its own.
     #[serde(default)]
     pub max_concurrent_steps: BTreeMap<String, usize>,
+    /// Backends of steps that need to be told something.
+    #[serde(default)]
+    pub backends: BackendsConfig,
 }
 
 fn default_escalation_timeout() -> f64 {

@@ -54,6 +54,7 @@ impl CatcherCsc {
             super::compile_text("definition", &definition, schemas.as_ref())
         });
         let rules = compiled.await.map_err(|e| format!("the definition could not be compiled: {e}"))??;
+        self.backends.refuse(&rules, &[])?;
         self.core.command(Command::AddRule { rules, enabled }).await
     }
 }

@@ -35,12 +35,16 @@ impl CatcherCsc {
         let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
         rules.retain(|rule| !disabled.contains(&rule.name));
         let (efd, notify) = self.clients(&config)?;
+        let made = self.backends.make(&config).map_err(|problems| problems.join("\n"))?;
+        self.backends.refuse(&rules, &made)?;
         let incidents =
             notify.escalation.is_some().then(|| sal_idl::names::name_index("Catcher", Some(index)));
         let settings = Settings { incident_owner: incidents, ..settings(&config, &self.report_base) };
         let limits = config.max_concurrent_steps.clone();
-        self.driver.order(Order::Limits(limits)).await.map_err(|gone| gone.to_string())?;
         self.site.set(config, efd, notify);
+        self.backends.set(&made);
+        let order = Order::Configure { backends: made, limits };
+        self.driver.order(order).await.map_err(|gone| gone.to_string())?;
         self.core.configure(rules, settings).await
     }
 }

@@ -64,6 +64,8 @@ pub struct CatcherCsc {
     pub site: Arc<Site>,
     /// The task driver: the site says how much each backend may do at a time.
     pub driver: crate::tasks::driver::Driver,
+    /// The backends of steps.
+    pub backends: Arc<crate::app::backends::Backends>,
     /// Where secrets named by the configuration are looked up.
     pub secrets: crate::app::Secrets,
     /// Base of the addresses of reports if the site says nothing.

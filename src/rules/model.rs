@@ -217,10 +217,10 @@ pub struct Step {
     pub name: String,
     /// Steps that must have succeeded before.
     pub needs: Vec<String>,
-    /// `analysis` or `ocps`.
+    /// Key of its backend: `analysis`, `ocps`, ...
     pub backend: String,
-    /// For `analysis`: which one (`trend`, `jitter`); else empty.
-    pub analysis: String,
+    /// Which of the things that the backend can do (`trend`, `jitter`); empty where it does only one.
+    pub operation: String,
     /// What the backend gets, before templates are filled in: see `Rule::render`.
     pub params: Json,
     /// Longest time of one attempt.

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::compile::backends;
 use super::expr::prepass::parse_duration;
 use super::model::Budget;
 use super::spec::*;
@@ -247,25 +248,10 @@ fn trigger(node: &Node, problems: &Problems<'_>) -> Option<TriggerSpec> {
     Some(spec)
 }
 
-/// Backends of the language that this version does not have.
-const LATER_BACKENDS: &[&str] = &[
-    "uws",
-    "sal",
-    "script_queue",
-    "noteburst",
-    "times_square",
-    "notebook",
-    "http",
-    "slack",
-    "command",
-    "efd_query",
-    "influx_task",
-    "batch",
-];
-
 fn task(node: &Node, problems: &Problems<'_>) -> Option<TaskSpec> {
     let mut f = Fields::of(node, "a task", problems)?;
-    f.refuse(LATER_BACKENDS);
+    f.refuse(backends::LATER);
+    let backend = backend(&mut f);
     f.refuse(&["foreach", "max_parallel"]);
     let retry = f.get("retry").and_then(|n| {
         let mut r = Fields::of(n, "`retry`", problems)?;
@@ -279,19 +265,35 @@ fn task(node: &Node, problems: &Problems<'_>) -> Option<TaskSpec> {
         Some(spec)
     });
     let spec = TaskSpec {
-        analysis: f.text("analysis"),
-        ocps: f.get("ocps").cloned().map(Free),
+        backend,
         with: f.get("with").cloned().map(Free),
         needs: f.texts("needs"),
         when: f.cel("when"),
         timeout: f.seconds("timeout"),
         retry,
         resend_if_unknown: f.flag("resend_if_unknown").map(|b| b.value),
-        refused: LATER_BACKENDS.iter().any(|b| node.get(b).is_some()),
+        refused: backends::LATER.iter().any(|b| node.get(b).is_some()),
         span: f.span(),
     };
     f.finish();
     Some(spec)
+}
+
+/// The one backend of a task; what there is more of them is told.
+fn backend(f: &mut Fields<'_, '_>) -> Option<Used> {
+    let mut found: Option<Used> = None;
+    for backend in backends::ALL {
+        let Some(node) = f.get(backend.key) else { continue };
+        match &found {
+            Some(first) => {
+                let (one, other) = (first.backend.key, backend.key);
+                let message = format!("a task has one backend, not `{one}` and `{other}`");
+                f.problems.add(node.span, message);
+            }
+            None => found = Some(Used { backend, node: node.clone() }),
+        }
+    }
+    found
 }
 
 fn levels(node: &Node, problems: &Problems<'_>) -> Option<LevelsSpec> {

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::compile::backends;
 use super::spec::RuleFile;
 
 /// JSON schema of a rule file, as YAML.
@@ -11,6 +12,11 @@ pub fn schema_yaml() -> String {
     let described = "Rules of the Catcher. `catcher rules check` also checks fields, types and units.";
     object.shift_insert(0, "title".to_owned(), Json::from("Catcher rules v1"));
     object.shift_insert(1, "description".to_owned(), Json::from(described));
+    let tasks = schema.pointer_mut("/$defs/TaskSpec/properties").and_then(Json::as_object_mut);
+    let tasks = tasks.expect("a task has keys");
+    for (place, (key, backend)) in backends::schema().into_iter().enumerate() {
+        tasks.shift_insert(place, key.to_owned(), backend);
+    }
     // The types hold empty lists and tables where a key is left out.
     const LEFT_OUT: &[&str] = &[
         "parameters",

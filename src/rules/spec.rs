@@ -3,6 +3,7 @@
 
 use schemars::JsonSchema;
 
+use super::compile::backends::Backend;
 use super::model::{Budget, CatchUp, FromLevel, Mode, Overlap};
 pub(crate) use super::test_spec::{ActionSpec, ExpectSpec, TestSpec};
 use super::yaml::{Key, Node, Span};
@@ -288,10 +289,9 @@ enum OneOrMany {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct TaskSpec {
-    /// Built-in analysis: trend, jitter.
-    pub(crate) analysis: Option<At<String>>,
-    /// A pipeline run by the OCPS: index, pipeline, version, config, data_query.
-    pub(crate) ocps: Option<Free>,
+    /// Its backend. The schema has a key for each.
+    #[schemars(skip)]
+    pub(crate) backend: Option<Used>,
     /// What the analysis needs.
     pub(crate) with: Option<Free>,
     /// Steps that must have succeeded before.
@@ -310,6 +310,13 @@ pub(crate) struct TaskSpec {
     pub(crate) refused: bool,
     #[schemars(skip)]
     pub(crate) span: Span,
+}
+
+/// The backend of a task, and what stands under its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    pub(in crate::rules) backend: &'static Backend,
+    pub(crate) node: Node,
 }
 
 /// Repeats after transient errors.

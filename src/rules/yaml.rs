@@ -1,5 +1,6 @@
 //! YAML as a tree in which every key and value knows its place, so that all mistakes of a file can be told at once.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -240,7 +241,7 @@ pub(crate) struct Fields<'n, 'p> {
     entries: &'n [(Key, Node)],
     asked: BTreeSet<&'static str>,
     later: BTreeSet<&'static str>,
-    what: &'static str,
+    what: Cow<'static, str>,
     pub(crate) problems: &'p Problems<'p>,
 }
 
@@ -248,9 +249,10 @@ impl<'n, 'p> Fields<'n, 'p> {
     /// Begins to read `node`, which is said to be `what` ("an input") in messages.
     pub(crate) fn of(
         node: &'n Node,
-        what: &'static str,
+        what: impl Into<Cow<'static, str>>,
         problems: &'p Problems<'p>,
     ) -> Option<Fields<'n, 'p>> {
+        let what = what.into();
         let Yaml::Map(entries) = &node.value else {
             problems.add(node.span, format!("{what} must be a mapping, this is {}", node.kind()));
             return None;

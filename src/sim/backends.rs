@@ -1,5 +1,8 @@
 //! The step backends of SAL simulation mode 1: they answer in this process, nothing is sent to another component.
+//!
+//! One line in [`ANSWERS`] for each backend: what a step of it gives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,50 +11,54 @@ use serde_json::{Value, json};
 
 use crate::tasks::steps::{Backend, StepCall, StepError, StepHandle, StepOutcome};
 
-/// How long a simulated job takes.
+/// How long a simulated step takes.
 const RUN_TIME: Duration = Duration::from_secs(5);
 
-/// In place of `ocps`: pipelines that end in `false.yaml` fail, `fault.yaml` cannot be submitted, all others succeed.
+/// What a step of a backend gives, after [`RUN_TIME`].
+type Answer = fn(&StepCall) -> Result<Value, StepError>;
+
+/// By key.
+const ANSWERS: &[(&str, Answer)] = &[("ocps", ocps)];
+
+/// Pipelines that end in `false.yaml` fail, `fault.yaml` cannot be submitted, all others succeed.
+fn ocps(call: &StepCall) -> Result<Value, StepError> {
+    let pipeline = call.params.get("pipeline").and_then(Value::as_str).unwrap_or_default();
+    if pipeline.ends_with("fault.yaml") {
+        return Err(StepError::permanent("Failed to connect (simulated)"));
+    }
+    let (job_id, good) = (id(call), !pipeline.ends_with("false.yaml"));
+    let outcome = if good { "succeeded" } else { "failed" };
+    let result = json!({"job_id": job_id, "exit_code": 0, "outcome": outcome, "result": {"result": good}});
+    if good {
+        return Ok(result);
+    }
+    Err(StepError::permanent(format!("job {job_id} has result false")).with_result(result))
+}
+
+/// Simulated backends in place of all that act on something outside.
+pub fn all(clock: &Clock) -> Vec<Arc<dyn Backend>> {
+    let of = |(name, answer): &(&'static str, Answer)| -> Arc<dyn Backend> {
+        Arc::new(Simulated { name, answer: *answer, clock: clock.clone() })
+    };
+    ANSWERS.iter().map(of).collect()
+}
+
+/// A backend that only answers.
 #[derive(Debug)]
-pub struct SimulatedOcps {
+struct Simulated {
+    name: &'static str,
+    answer: Answer,
     clock: Clock,
 }
 
-impl SimulatedOcps {
-    /// On this clock.
-    pub fn new(clock: Clock) -> Self {
-        Self { clock }
-    }
-
-    async fn job(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {
-        let pipeline = call.params.get("pipeline").and_then(Value::as_str).unwrap_or_default();
-        if pipeline.ends_with("fault.yaml") {
-            return Err(StepError::permanent("Failed to connect (simulated)"));
-        }
-        let job_id = format!("simulated-{}", call.id.run_id);
-        step.progress(&job_id).await;
-        tokio::select! {
-            () = self.clock.sleep(RUN_TIME) => {}
-            stop = step.stop_requested() => return Err(stop.error("the simulated job was aborted").with_backend_id(job_id)),
-        }
-        let good = !pipeline.ends_with("false.yaml");
-        let outcome = if good { "succeeded" } else { "failed" };
-        let result =
-            json!({"job_id": job_id, "exit_code": 0, "outcome": outcome, "result": {"result": good}});
-        if good {
-            Ok(StepOutcome { result, plot: None, backend_id: job_id })
-        } else {
-            Err(StepError::permanent(format!("job {job_id} has result false"))
-                .with_result(result)
-                .with_backend_id(job_id))
-        }
-    }
+fn id(call: &StepCall) -> String {
+    format!("simulated-{}", call.id.run_id)
 }
 
 #[async_trait]
-impl Backend for SimulatedOcps {
+impl Backend for Simulated {
     fn name(&self) -> &'static str {
-        "ocps"
+        self.name
     }
 
     fn concurrency(&self) -> usize {
@@ -59,7 +66,16 @@ impl Backend for SimulatedOcps {
     }
 
     async fn execute(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {
-        self.job(call, step).await
+        let id = id(call);
+        step.progress(&id).await;
+        tokio::select! {
+            () = self.clock.sleep(RUN_TIME) => {}
+            stop = step.stop_requested() => return Err(stop.error("the simulated job was aborted").with_backend_id(id)),
+        }
+        match (self.answer)(call) {
+            Ok(result) => Ok(StepOutcome { result, backend_id: id, ..StepOutcome::default() }),
+            Err(error) => Err(error.with_backend_id(id)),
+        }
     }
 
     async fn resume(
@@ -68,6 +84,6 @@ impl Backend for SimulatedOcps {
         _memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        self.job(call, step).await
+        self.execute(call, step).await
     }
 }

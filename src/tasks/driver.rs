@@ -41,7 +41,7 @@ pub const MAX_WAITING: usize = 4096;
 pub const ORDER_QUEUE: usize = 1024;
 
 /// What the core orders.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub enum Order {
     /// Carry a step out.
     Execute(Box<StepCall>),
@@ -59,9 +59,16 @@ pub enum Order {
         /// Why.
         stop: Stop,
     },
-    /// How many steps each backend carries out at a time, by its name; its own number where it is not named. Steps under
-    /// way go on.
-    Limits(BTreeMap<String, usize>),
+    /// The backends that the site's configuration makes, and how many steps each backend carries out at a time, by its name;
+    /// its own number where it is not named. They replace those of an earlier configuration; steps under way go on as they
+    /// began. Steps of a backend that the site does not have end as permanent errors from now on; before the first such
+    /// order they wait.
+    Configure {
+        /// The backends.
+        backends: Vec<Arc<dyn Backend>>,
+        /// Steps at a time.
+        limits: BTreeMap<String, usize>,
+    },
 }
 
 /// The driver has ended.
@@ -114,23 +121,22 @@ impl Driver {
     }
 }
 
-/// A driver, and the future that does its work: `app.rs` spawns [`DriverTask::run`].
+/// A driver, and the future that does its work: `app.rs` spawns [`DriverTask::run`]. `backends` are there from the beginning;
+/// those of `later` come by [`Order::Configure`], and their steps wait for it.
 pub fn driver(
     backends: Vec<Arc<dyn Backend>>,
+    later: &[&'static str],
     log: Arc<dyn StepLog>,
     clock: Clock,
     reports: mpsc::Sender<StepReport>,
 ) -> (Driver, DriverTask) {
     let (orders, inbox) = mpsc::channel(ORDER_QUEUE);
-    let loads = Arc::new(backends.iter().map(|b| (b.name(), Load::default())).collect::<Vec<_>>());
-    let line = |backend: Arc<dyn Backend>| {
-        let limit = backend.concurrency();
-        Line { backend, limit, waiting: VecDeque::new(), running: 0 }
-    };
-    let lines = backends.into_iter().map(line);
+    let mut lines: Vec<Line> = backends.into_iter().map(Line::ready).collect();
+    lines.extend(later.iter().map(|name| Line::new(name, Place::NotYet)));
+    let loads = Arc::new(lines.iter().map(|line| (line.name, Load::default())).collect::<Vec<_>>());
     let task = DriverTask {
         inbox,
-        lines: lines.collect(),
+        lines,
         stops: HashMap::new(),
         loads: Arc::clone(&loads),
         shared: Arc::new(Shared { log, clock, reports }),
@@ -146,10 +152,33 @@ struct Waiting {
 }
 
 struct Line {
-    backend: Arc<dyn Backend>,
+    name: &'static str,
+    place: Place,
+    /// From the beginning, whatever the site configures.
+    fixed: bool,
     limit: usize,
     waiting: VecDeque<Waiting>,
     running: usize,
+}
+
+/// Whether there is a backend at the end of the line.
+enum Place {
+    /// Nobody has configured anything yet.
+    NotYet,
+    /// The site does not have it.
+    Missing,
+    Ready(Arc<dyn Backend>),
+}
+
+impl Line {
+    fn new(name: &'static str, place: Place) -> Line {
+        Line { name, place, fixed: false, limit: 0, waiting: VecDeque::new(), running: 0 }
+    }
+
+    fn ready(backend: Arc<dyn Backend>) -> Line {
+        let limit = backend.concurrency();
+        Line { fixed: true, limit, ..Line::new(backend.name(), Place::Ready(backend)) }
+    }
 }
 
 struct Shared {
@@ -198,14 +227,7 @@ impl DriverTask {
         match order {
             Order::Execute(call) => self.enqueue(Waiting { call: *call, resume: None }, going),
             Order::Resume { call, memo } => self.enqueue(Waiting { call: *call, resume: Some(memo) }, going),
-            Order::Limits(limits) => {
-                for line in 0..self.lines.len() {
-                    let backend = &self.lines[line].backend;
-                    let own = backend.concurrency();
-                    self.lines[line].limit = limits.get(backend.name()).copied().unwrap_or(own);
-                    self.fill(line, going);
-                }
-            }
+            Order::Configure { backends, limits } => self.configure(backends, &limits, going),
             Order::Abort { id, stop } => {
                 if let Some(sender) = self.stops.get(&id) {
                     sender.send_if_modified(|s| s.is_none() && s.replace(stop).is_none());
@@ -224,12 +246,40 @@ impl DriverTask {
         }
     }
 
+    fn configure(
+        &mut self,
+        backends: Vec<Arc<dyn Backend>>,
+        limits: &BTreeMap<String, usize>,
+        going: &FuturesUnordered<Going>,
+    ) {
+        for line in 0..self.lines.len() {
+            let own = &mut self.lines[line];
+            if !own.fixed {
+                let made = backends.iter().find(|b| b.name() == own.name);
+                own.place = made.map_or(Place::Missing, |b| Place::Ready(Arc::clone(b)));
+            }
+            if let Place::Ready(backend) = &own.place {
+                own.limit = limits.get(own.name).copied().unwrap_or(backend.concurrency());
+                self.fill(line, going);
+                continue;
+            }
+            for step in std::mem::take(&mut own.waiting) {
+                let error = missing(self.lines[line].name);
+                self.refuse(step.call.id, error, going);
+            }
+            self.note_load(line);
+        }
+    }
+
     fn enqueue(&mut self, step: Waiting, going: &FuturesUnordered<Going>) {
-        let found = self.lines.iter().position(|l| l.backend.name() == step.call.backend);
+        let found = self.lines.iter().position(|l| l.name == step.call.backend);
         let Some(line) = found else {
             let text = format!("this Catcher has no backend {:?}", step.call.backend);
             return self.refuse(step.call.id, StepError::permanent(text), going);
         };
+        if matches!(self.lines[line].place, Place::Missing) {
+            return self.refuse(step.call.id, missing(self.lines[line].name), going);
+        }
         if self.lines[line].waiting.len() >= MAX_WAITING {
             let text = format!("{MAX_WAITING} steps wait for backend {} already", step.call.backend);
             return self.refuse(step.call.id, StepError::transient(text), going);
@@ -240,12 +290,14 @@ impl DriverTask {
 
     /// Begins as many waiting steps as there are free places.
     fn fill(&mut self, line: usize, going: &FuturesUnordered<Going>) {
-        while self.lines[line].running < self.lines[line].limit.max(1) {
+        while let Place::Ready(backend) = &self.lines[line].place
+            && self.lines[line].running < self.lines[line].limit.max(1)
+        {
+            let backend = Arc::clone(backend);
             let Some(step) = self.lines[line].waiting.pop_front() else { break };
             let (stop, _) = watch::channel(None);
             self.stops.insert(step.call.id.clone(), stop.clone());
             self.lines[line].running += 1;
-            let backend = Arc::clone(&self.lines[line].backend);
             let shared = Arc::clone(&self.shared);
             let id = step.call.id.clone();
             going.push(follow(backend, step, stop, shared).map(move |()| (Some(line), id)).boxed());
@@ -270,6 +322,12 @@ impl DriverTask {
             .boxed(),
         );
     }
+}
+
+fn missing(backend: &str) -> StepError {
+    StepError::permanent(format!(
+        "backend {backend} is not configured at this site; add backends.{backend} to the configuration"
+    ))
 }
 
 impl Shared {

@@ -80,7 +80,7 @@ impl Plan for Rule {
             name: step.name.clone(),
             needs: step.needs.clone(),
             backend: step.backend.clone(),
-            operation: step.analysis.clone(),
+            operation: step.operation.clone(),
             resend_if_unknown: step.resend_if_unknown,
             timeout: step.timeout,
             retry: RetryPlan {

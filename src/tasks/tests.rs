@@ -106,7 +106,7 @@ impl Life {
         let component = sal_idl::Library::embedded().component("OCPS").unwrap();
         let backend = OcpsBackend::new(domain, component, Arc::new(|_, _, _| true));
         let (sender, reports) = mpsc::channel(100);
-        let (driver, task) = driver(vec![Arc::new(backend)], disk.clone(), bus.clock.clone(), sender);
+        let (driver, task) = driver(vec![Arc::new(backend)], &[], disk.clone(), bus.clock.clone(), sender);
         let task = tokio::spawn(task.run());
         Self { disk: disk.clone(), bus: bus.clone(), runs: Runs::new(), driver, reports, task }
     }

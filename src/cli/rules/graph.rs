@@ -150,10 +150,10 @@ fn trigger(rule: &Rule) -> String {
 }
 
 fn backend(step: &crate::rules::Step) -> String {
-    if step.analysis.is_empty() {
+    if step.operation.is_empty() {
         step.backend.clone()
     } else {
-        format!("{}: {}", step.backend, step.analysis)
+        format!("{}: {}", step.backend, step.operation)
     }
 }
 
@@ -190,7 +190,7 @@ fn rule_json(rule: &Rule, row: &Row<'_>) -> Json {
         .workflow
         .iter()
         .flat_map(|w| &w.steps)
-        .map(|s| json!({"name": s.name, "backend": s.backend, "analysis": s.analysis, "needs": s.needs}))
+        .map(|s| json!({"name": s.name, "backend": s.backend, "analysis": s.operation, "needs": s.needs}))
         .collect();
     json!({
         "name": rule.name,

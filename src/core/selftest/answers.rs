@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use salobj::{Tai, Value};
-use serde_json::{Value as Json, json};
 
 use super::messages::Message;
 use crate::rules::{FieldNeed, Part, SchemaSource, TestAnswer, TestCase, TestResult};
 use crate::tasks::analysis::Source;
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::series::{self, SeriesRequest, SeriesRow};
-use crate::tasks::steps::analysis::Prepared;
-use crate::tasks::steps::ocps;
+use crate::tasks::steps::{self, analysis::Prepared};
 
 /// How a step ends, and when.
 pub(crate) struct End {
@@ -70,18 +68,7 @@ pub(crate) fn given(told: &TestResult, call: &StepCall, now: Tai) -> End {
             let text = "the test lets it run out of time";
             End { at: now + call.timeout, outcome: Err(StepError::timed_out(text)) }
         }
-        TestAnswer::Result(result) => End { at, outcome: outcome(result, call) },
-    }
-}
-
-/// A result of OCPS counts as it does live: by its exit code.
-fn outcome(result: &Json, call: &StepCall) -> Result<StepOutcome, StepError> {
-    match (call.backend.as_str(), result.get("exit_code").and_then(Json::as_i64)) {
-        ("ocps", Some(code)) => {
-            let id = result.get("job_id").and_then(Json::as_str).unwrap_or("test-job");
-            ocps::job_end(id, code, result.get("result").unwrap_or(&json!({})))
-        }
-        _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
+        TestAnswer::Result(result) => End { at, outcome: steps::given(&call.backend, result) },
     }
 }
 

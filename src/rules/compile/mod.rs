@@ -1,6 +1,7 @@
 //! Rule file to rules: read, check everything, compile.
 
 mod alarm;
+pub(in crate::rules) mod backends;
 pub(in crate::rules) mod expand;
 mod files;
 mod inputs;

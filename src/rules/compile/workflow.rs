@@ -1,27 +1,23 @@
-//! Tasks: order, backends and their keys, templates, conditions, the types of results.
+//! Tasks: order, templates, conditions, limits. What is particular to a backend is in [`backends`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::Work;
-use super::inputs::{field, topic};
+use super::backends::{self, Told};
 use super::names::{MayUse, template};
 use crate::rules::code::{Place, StepCode};
 use crate::rules::diagnose::suggest;
-use crate::rules::expr::prepass::parse_duration;
-use crate::rules::expr::scope::{Allowed, ResultType, TaskScope};
+use crate::rules::expr::scope::{Allowed, TaskScope};
 use crate::rules::model::{Retry, Step, Workflow};
-use crate::rules::schema::{FieldKind, SchemaSource};
+use crate::rules::schema::SchemaSource;
 use crate::rules::source::StepTypes;
-use crate::rules::spec::{At, RuleSpec, TaskSpec};
+use crate::rules::spec::{RuleSpec, TaskSpec};
 use crate::rules::template::Template;
-use crate::rules::yaml::{Fields, Key, Node, Span, Yaml};
-
-const ANALYSES: &[&str] = &["trend", "jitter"];
-const LATER_ANALYSES: &[&str] = &["statistics", "spectrum", "compare"];
+use crate::rules::yaml::{Key, Node, Span, Yaml};
 
 /// Compiles all tasks; fills `work.tasks`.
 pub(super) fn workflow(work: &mut Work<'_>) -> (Option<Workflow>, BTreeMap<String, StepCode>) {
@@ -62,50 +58,7 @@ pub(super) fn types(spec: &RuleSpec, schemas: &dyn SchemaSource) -> StepTypes {
 
 /// What expressions know of a step's result.
 fn scope(schemas: &dyn SchemaSource, name: &str, task: &TaskSpec) -> TaskScope {
-    let unit = || -> Option<Arc<str>> {
-        let series = task.with.as_ref()?.0.get("series")?;
-        let text = |key: &str| series.get(key)?.scalar_text("").map(|value| At { value, span: series.span });
-        let (topic_text, field_text) = (text("topic")?, text("field")?);
-        // Mistakes here are told when the step itself is compiled.
-        let (component, attribute) = topic_text.value.split_once('.')?;
-        let component = component.split(':').next()?;
-        let sal_name = match attribute.split_once('_')? {
-            ("evt", n) => format!("logevent_{n}"),
-            (_, n) => n.to_owned(),
-        };
-        let schema = schemas.topic(component, &sal_name).ok()?;
-        schema.field(field_text.value.split('[').next()?)?.unit.as_deref().map(Arc::from)
-    };
-    let number = |unit: Option<&str>| ResultType::Number(unit.map(Arc::from));
-    let result = match task.analysis.as_ref().map(|a| a.value.as_str()) {
-        Some("trend") => {
-            let own = unit();
-            Some(vec![
-                ("predicted", ResultType::Number(own.clone())),
-                ("low", ResultType::Number(own.clone())),
-                ("high", ResultType::Number(own.clone())),
-                ("at", number(Some("s"))),
-                ("slope", ResultType::Number(None)),
-                ("crosses_at", number(Some("s"))),
-                ("n", ResultType::Int),
-                ("residual_rms", ResultType::Number(own)),
-            ])
-        }
-        Some("jitter") => Some(vec![
-            ("rms", number(Some("arcsec"))),
-            ("rms_by_axis", ResultType::Dyn),
-            ("ptp_by_axis", ResultType::Dyn),
-            ("n", ResultType::Int),
-            ("gaps", ResultType::Int),
-        ]),
-        _ if task.ocps.is_some() => Some(vec![
-            ("job_id", ResultType::Text),
-            ("exit_code", ResultType::Int),
-            ("outcome", ResultType::Text),
-            ("result", ResultType::Dyn),
-        ]),
-        _ => None,
-    };
+    let result = task.backend.as_ref().and_then(|used| (used.backend.result)(schemas, task));
     TaskScope { name: name.to_owned(), result }
 }
 
@@ -176,49 +129,15 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
     let problems = work.problems;
     let mut code = StepCode::default();
     let earlier = before(work, name);
-    let (backend, analysis, params) = match (&task.analysis, &task.ocps) {
-        (Some(_), Some(ocps)) => {
-            problems.add(ocps.0.span, "a task has one backend, not `analysis` and `ocps`");
-            return None;
+    let Some(used) = &task.backend else {
+        if !task.refused {
+            let help = format!("give it one of: {}", backends::known().join(", "));
+            problems.add_help(task.span, "the task has no backend", help);
         }
-        (Some(analysis), None) => {
-            let name = analysis.value.trim();
-            if LATER_ANALYSES.contains(&name) {
-                problems.add(analysis.span, format!("`analysis: {name}` is not in this version"));
-                return None;
-            }
-            if !ANALYSES.contains(&name) {
-                let help = suggest(name, ANALYSES.iter().copied(), "analyses");
-                problems.add_help(analysis.span, format!("there is no analysis \"{name}\""), help);
-                return None;
-            }
-            match &task.with {
-                Some(with) => analysis_keys(work, name, &with.0),
-                None => {
-                    problems.add(analysis.span, format!("`analysis: {name}` needs `with: {{series: ...}}`"))
-                }
-            }
-            ("analysis", name.to_owned(), task.with.as_ref().map(|w| &w.0))
-        }
-        (None, Some(ocps)) => {
-            if let Some(with) = &task.with {
-                problems.add(with.0.span, "`with` belongs to `analysis`; the keys of `ocps` go under it");
-            }
-            ocps_keys(work, &ocps.0);
-            code.commands = true;
-            ("ocps", String::new(), Some(&ocps.0))
-        }
-        (None, None) => {
-            if !task.refused {
-                problems.add_help(
-                    task.span,
-                    "the task has no backend",
-                    "give it `analysis` or `ocps`".to_owned(),
-                );
-            }
-            return None;
-        }
+        return None;
     };
+    let Told { operation, params } = backends::check(work, task, used)?;
+    code.commands = used.backend.commands;
     if let Some(node) = params {
         templates(work, node, "", &earlier, &mut code.params);
     }
@@ -257,8 +176,8 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
     let step = Step {
         name: name.to_owned(),
         needs: task.needs.iter().map(|n| n.value.clone()).collect(),
-        backend: backend.to_owned(),
-        analysis,
+        backend: used.backend.key.to_owned(),
+        operation,
         params: params.map_or_else(|| json!({}), Node::json),
         timeout: Duration::from_secs_f64(timeout),
         retry,
@@ -304,144 +223,4 @@ fn templates(
         }
         _ => {}
     }
-}
-
-fn analysis_keys(work: &Work<'_>, analysis: &str, with: &Node) {
-    let Some(mut f) = Fields::of(with, "`with`", work.problems) else { return };
-    match f.get("series") {
-        Some(node) => series_keys(work, analysis, node),
-        None => work.problems.add(with.span, format!("`analysis: {analysis}` needs `series`")),
-    }
-    if analysis == "trend" {
-        if let Some(n) = f.get("ahead") {
-            check_duration(work, n, "ahead");
-        }
-        if let Some(n) = f.get("direction")
-            && !matches!(n.json().as_str(), Some("above" | "below"))
-        {
-            work.problems.add(n.span, "`direction` is above or below");
-        }
-        for key in ["limit", "confidence"] {
-            if let Some(n) = f.get(key)
-                && !matches!(n.value, Yaml::Int(_) | Yaml::Float(_))
-                && !matches!(&n.value, Yaml::Text(t) if Template::is_one(t))
-            {
-                work.problems.add(n.span, format!("`{key}` must be a number"));
-            }
-        }
-    } else if let Some(n) = f.get("degree")
-        && !matches!(n.value, Yaml::Int(0..=6))
-    {
-        work.problems.add(n.span, "`degree` is a whole number, 0 to 6");
-    }
-    f.finish();
-}
-
-fn series_keys(work: &Work<'_>, analysis: &str, node: &Node) {
-    let problems = work.problems;
-    let Some(mut f) = Fields::of(node, "`series`", problems) else { return };
-    let at = |n: &Node| n.scalar_text(&problems.source).map(|value| At { value, span: n.span });
-    let found = match f.get("topic") {
-        Some(n) => at(n).and_then(|t| topic(work, &t)),
-        None => {
-            problems.add(node.span, "`series` needs `topic`");
-            None
-        }
-    };
-    let numeric = |n: &Node| {
-        let Some((schema, text)) = found.as_ref().map(|t| &t.schema).zip(at(n)) else { return };
-        if let Some((f, _)) = field(work, schema, &text)
-            && !matches!(f.kind, FieldKind::Double | FieldKind::Int)
-        {
-            problems.add(n.span, format!("field \"{}\" is no number", f.name));
-        }
-    };
-    let (one, many) = (f.get("field"), f.get("fields"));
-    match (one, many) {
-        (Some(n), None) if analysis != "jitter" => numeric(n),
-        (None, Some(Node { value: Yaml::Map(all), .. })) if analysis == "jitter" => {
-            let names: BTreeSet<&str> = all.iter().map(|(k, _)| k.name.as_str()).collect();
-            // Any axes, and the elevation beside the azimuth, which it foreshortens.
-            if names.is_empty() || (names.contains("azimuth") && !names.contains("elevation")) {
-                problems.add(node.span, "jitter needs `fields: {azimuth: ..., elevation: ...}`");
-            }
-            all.iter().for_each(|(_, n)| numeric(n));
-        }
-        _ if analysis == "jitter" => {
-            problems.add(node.span, "jitter needs `fields: {azimuth: ..., elevation: ...}`")
-        }
-        _ => problems.add(node.span, "`series` needs `field`"),
-    }
-    if let Some(packed) = f.get("packed")
-        && let Some(mut p) = Fields::of(packed, "`packed`", problems)
-    {
-        match p.get("stamp") {
-            Some(n) => numeric(n),
-            None => problems
-                .add(packed.span, "`packed` needs `stamp`: the field with the time of the first element"),
-        }
-        match p.get("scale").map(|n| (n, n.json())) {
-            Some((n, scale)) if !matches!(scale.as_str(), Some("tai" | "utc")) => {
-                problems.add(n.span, "`scale` is tai or utc");
-            }
-            Some(_) => {}
-            None => problems.add(packed.span, "`packed` needs `scale`: tai or utc"),
-        }
-        match p.get("rate").map(|n| (n, n.json().as_f64())) {
-            Some((n, rate)) if rate.is_none_or(|r| r <= 0.0) => {
-                problems.add(n.span, "`rate` is a positive number, Hz")
-            }
-            Some(_) => {}
-            None => problems.add(packed.span, "`packed` needs `rate`: elements per second"),
-        }
-        p.finish();
-    }
-    let (range, from, to) = (f.get("range"), f.get("from"), f.get("to"));
-    if let Some(n) = range {
-        check_duration(work, n, "range");
-    }
-    if range.is_none() && (from.is_none() || to.is_none()) {
-        problems.add_help(
-            node.span,
-            "`series` needs a time span",
-            "write `range: 30m`, or `from` and `to`".to_owned(),
-        );
-    }
-    if let Some(n) = f.get("wait") {
-        check_duration(work, n, "wait");
-    }
-    f.finish();
-}
-
-fn check_duration(work: &Work<'_>, node: &Node, key: &str) {
-    let good = match &node.value {
-        Yaml::Text(t) => Template::is_one(t) || parse_duration(t.trim()).is_some(),
-        _ => false,
-    };
-    if !good {
-        let help = "write it with its unit: 30s, 10m, 1h30m".to_owned();
-        work.problems.add_help(node.span, format!("`{key}` must be a duration"), help);
-    }
-}
-
-fn ocps_keys(work: &Work<'_>, node: &Node) {
-    let problems = work.problems;
-    let Some(mut f) = Fields::of(node, "`ocps`", problems) else { return };
-    match f.get("index").map(|n| (n, n.json())) {
-        Some((_, Json::Number(n))) if n.as_i64().is_some_and(|i| i > 0) => {}
-        Some((_, Json::String(s))) if Template::is_one(&s) => {}
-        Some((n, _)) => problems.add(n.span, "`index` is the index of the OCPS: a positive number"),
-        None => problems.add(node.span, "`ocps` needs `index`"),
-    }
-    if f.get("pipeline").is_none() {
-        problems.add(node.span, "`ocps` needs `pipeline`");
-    }
-    for key in ["pipeline", "version", "config", "data_query", "prereq_jobs"] {
-        if let Some(n) = f.get(key)
-            && n.scalar_text(&problems.source).is_none()
-        {
-            problems.add(n.span, format!("`{key}` must be text"));
-        }
-    }
-    f.finish();
 }

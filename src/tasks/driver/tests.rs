@@ -83,7 +83,7 @@ impl Bench {
         let (sender, reports) = mpsc::channel(4);
         let clock = Clock::scaled(Tai(1000.0), 1.0);
         let backends: Vec<Arc<dyn Backend>> = vec![backend.clone()];
-        let (driver, task) = driver(backends, journal.clone(), clock, sender);
+        let (driver, task) = driver(backends, &["late"], journal.clone(), clock, sender);
         let task = tokio::spawn(task.run());
         Self { driver, backend, journal, reports, task }
     }
@@ -156,7 +156,7 @@ async fn the_site_may_set_the_concurrency() {
     let mut b = Bench::new();
     for (limit, most) in [(Some(5), 5), (None, 2)] {
         let limits = limit.map(|n| ("sim".to_owned(), n)).into_iter().collect();
-        b.driver.order(Order::Limits(limits)).await.unwrap();
+        b.driver.order(Order::Configure { backends: Vec::new(), limits }).await.unwrap();
         b.backend.most.store(0, Ordering::SeqCst);
         for n in 0..10 {
             b.execute(&format!("s{n}"), "ok").await;
@@ -226,6 +226,54 @@ async fn resumes_with_the_memo_and_refuses_unknown_backends() {
     b.driver.order(Order::Execute(Box::new(other))).await.unwrap();
     let error = b.ended().await.1.unwrap_err();
     assert_eq!(error, StepError::permanent("this Catcher has no backend \"carrier_pigeon\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_of_a_backend_that_is_configured_later_wait_for_it() {
+    let mut b = Bench::new();
+    let late = |step: &str| {
+        let mut call = call(step, "ok");
+        call.backend = "late".into();
+        Order::Execute(Box::new(call))
+    };
+    b.driver.order(late("a")).await.unwrap();
+    b.execute("other", "ok").await;
+    assert_eq!(b.ended().await.0, "other");
+    assert_eq!(b.driver.load()[1], BackendLoad { name: "late", running: 0, waiting: 1 });
+    let configure = |made: Option<Arc<dyn Backend>>| Order::Configure {
+        backends: made.into_iter().collect(),
+        limits: BTreeMap::new(),
+    };
+    b.driver.order(configure(Some(Arc::new(Late)))).await.unwrap();
+    assert_eq!(b.ended().await, ("a".into(), Ok(StepOutcome::default())));
+    b.driver.order(configure(None)).await.unwrap();
+    b.driver.order(late("b")).await.unwrap();
+    let error = b.ended().await.1.unwrap_err();
+    assert!(error.text.contains("add backends.late to the configuration"), "{error}");
+}
+
+/// A backend that the site configures.
+struct Late;
+
+#[async_trait]
+impl Backend for Late {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+    fn concurrency(&self) -> usize {
+        1
+    }
+    async fn execute(&self, _: &StepCall, _: &StepHandle) -> Result<StepOutcome, StepError> {
+        Ok(StepOutcome::default())
+    }
+    async fn resume(
+        &self,
+        call: &StepCall,
+        _: Option<Value>,
+        step: &StepHandle,
+    ) -> Result<StepOutcome, StepError> {
+        self.execute(call, step).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

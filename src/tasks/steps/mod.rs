@@ -1,18 +1,26 @@
 //! One file for each backend: what a workflow step can start, and how it is followed to its end.
 //!
-//! Adding a backend, in this order:
+//! Adding a backend `x`, in this order:
 //!
-//! 1. A file `steps/<name>.rs` with the parts: parameters (a serde struct, unknown keys refused), checks of their
-//!    values, [`Backend::execute`], [`Backend::resume`], classification of every error, tests.
-//! 2. Say in the module doc what makes the effect happen once: a look-up before any repeat, an idempotency key, or
+//! 1. `rules/compile/backends/x.rs`: its key, the keys of its node (a table: kind, needed, what it is for; texts may be
+//!    templates, which is checked elsewhere), the fields of its result, whether it commands something. One line in `ALL`
+//!    there, and its name out of `LATER`. That gives checks with place and advice, the schema, types of results.
+//! 2. `steps/x.rs` (a folder `x/`, if it gets long): parameters (a serde struct, unknown keys refused), checks of their
+//!    values, [`Backend::execute`], [`Backend::resume`], classification of every error, tests. If the site has to say
+//!    something (an address, a secret, a list of what is allowed), the type of its section stands here, too.
+//! 3. Say in the module doc what makes the effect happen once: a look-up before any repeat, an idempotency key, or
 //!    nothing (then an unknown outcome stays unknown and is reported so).
-//! 3. Before an outside effect: [`StepHandle::record`] what is needed to recognise it after a crash, awaited. Check
+//! 4. Before an outside effect: [`StepHandle::record`] what is needed to recognise it after a crash, awaited. Check
 //!    [`StepHandle::stopped`] after that and right before the effect.
-//! 4. Race every wait against [`StepHandle::stop_requested`]; end within [`ABORT_GRACE`] of it, undoing what can be
+//! 5. Race every wait against [`StepHandle::stop_requested`]; end within [`ABORT_GRACE`] of it, undoing what can be
 //!    undone. The driver drops what does not, and says so in the step's error.
-//! 5. Tell the id that the other side gave the work by [`StepHandle::progress`] as soon as it is known.
-//! 6. Offer it in `app.rs`; teach `rules` the key and its parameters; write a simulator with a control handle under
-//!    `sim/` and a test for each thing the real system does that one would not expect.
+//! 6. Tell the id that the other side gave the work by [`StepHandle::progress`] as soon as it is known.
+//! 7. `config/backends.rs`: its section, if it has one; `app/backends.rs`: one line in `FIXED` or one entry in `CONFIGURED`.
+//!    The site's concurrency is in `max_concurrent_steps` for all of them.
+//! 8. `sim/backends.rs`: one line for SAL simulation mode 1 (what it answers at once, in this process). For the tests of the
+//!    backend a simulator with a control handle under `sim/`, and a test for each thing the real system does that one would
+//!    not expect.
+//! 9. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
 pub mod ocps;
@@ -99,6 +107,17 @@ impl StepHandle {
     }
 }
 
+/// How a step ends whose result is given in advance (`results` in a rule's tests): as it does live.
+///
+/// # Errors
+/// The result is one with which the step fails.
+pub(crate) fn given(backend: &str, result: &Value) -> Result<StepOutcome, StepError> {
+    match backend {
+        "ocps" => ocps::given(result),
+        _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
+    }
+}
+
 /// Something that can carry out steps.
 ///
 /// Both calls end within the driver's time limits: it asks them to stop ([`StepHandle::stop_requested`]) and drops
@@ -110,6 +129,16 @@ pub trait Backend: Send + Sync {
 
     /// How many steps it carries out at a time; more wait in the driver.
     fn concurrency(&self) -> usize;
+
+    /// Whether this site allows a step with these parameters, texts with something to fill in as they are written. Asked when
+    /// a rule is loaded or added, so that its author hears of it at once; what is filled in later is checked by
+    /// [`Self::execute`].
+    ///
+    /// # Errors
+    /// What the site does not have or allow, with advice.
+    fn check(&self, _params: &Value) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Carries a step out, from the beginning.
     ///

@@ -1,0 +1,151 @@
+//! The backends of steps, made in one place: those that are always there, and those that the site's configuration makes.
+//!
+//! A new backend is one line in [`FIXED`] or one entry in [`CONFIGURED`]. In SAL simulation mode 1 all but `analysis` are those
+//! of [`crate::sim::backends`]: nothing is sent to another component and nothing outside this process is touched.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sal_idl::Library;
+use salobj::Domain;
+
+use super::{Secrets, StartError};
+use crate::config::{BackendsConfig, CatcherConfig};
+use crate::csc::Site;
+use crate::rules::{Rule, SchemaSource};
+use crate::sim;
+use crate::tasks::series::SeriesSource;
+use crate::tasks::steps::Backend;
+use crate::tasks::steps::analysis::AnalysisBackend;
+use crate::tasks::steps::ocps::OcpsBackend;
+
+/// What backends are made of.
+pub struct Means {
+    /// The bus, in our name; also the clock.
+    pub domain: Domain,
+    /// Interfaces of other components.
+    pub library: Arc<Library>,
+    /// Interfaces of the topics that rules read.
+    pub schemas: Arc<dyn SchemaSource>,
+    /// The applied configuration, looked up when it is needed.
+    pub site: Arc<Site>,
+    /// Series for analyses.
+    pub series: Arc<dyn SeriesSource>,
+    /// Where secrets named by the configuration are looked up.
+    pub secrets: Secrets,
+}
+
+type Shared = Arc<dyn Backend>;
+
+/// Makes a backend that needs no section of the configuration.
+type Make = fn(&Means) -> Result<Shared, String>;
+
+/// Makes a backend from its section; `None` without one.
+type MakeFrom = fn(&Means, &BackendsConfig) -> Option<Result<Shared, Vec<String>>>;
+
+/// Backends that are there whatever the site configures.
+const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
+
+/// Backends that have a section in [`BackendsConfig`].
+const CONFIGURED: &[(&str, MakeFrom)] = &[];
+
+fn analysis(means: &Means) -> Result<Shared, String> {
+    let clock = means.domain.clock().clone();
+    Ok(Arc::new(AnalysisBackend::new(Arc::clone(&means.series), Arc::clone(&means.schemas), clock)))
+}
+
+fn ocps(means: &Means) -> Result<Shared, String> {
+    let component = means.library.component("OCPS").map_err(|e| e.to_string())?;
+    let site = Arc::clone(&means.site);
+    let allowed = move |component: &str, index: i32, command: &str| site.allows(component, index, command);
+    Ok(Arc::new(OcpsBackend::new(means.domain.clone(), component, Arc::new(allowed))))
+}
+
+/// All backends of the process.
+pub struct Backends {
+    means: Means,
+    simulated: bool,
+    /// Those that are there now.
+    now: ArcSwap<Vec<Shared>>,
+}
+
+impl Backends {
+    /// Makes those that are always there. `simulated`: SAL simulation mode 1.
+    ///
+    /// # Errors
+    /// One of them cannot be made.
+    pub fn new(means: Means, simulated: bool) -> Result<Backends, StartError> {
+        let mut fixed = Vec::new();
+        for (name, make) in FIXED {
+            if !simulated || *name == "analysis" {
+                fixed.push(make(&means).map_err(|e| StartError::Local(format!("backend {name}: {e}")))?);
+            }
+        }
+        if simulated {
+            fixed.extend(sim::backends::all(means.domain.clock()));
+        }
+        Ok(Backends { means, simulated, now: ArcSwap::from_pointee(fixed) })
+    }
+
+    /// Those that are there now.
+    pub fn now(&self) -> Arc<Vec<Shared>> {
+        self.now.load_full()
+    }
+
+    /// The names of those that only a configuration makes.
+    pub fn later(&self) -> Vec<&'static str> {
+        if self.simulated { Vec::new() } else { CONFIGURED.iter().map(|(name, _)| *name).collect() }
+    }
+
+    /// Makes those that the site configured.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of their sections.
+    pub fn make(&self, config: &CatcherConfig) -> Result<Vec<Shared>, Vec<String>> {
+        if self.simulated {
+            return Ok(Vec::new());
+        }
+        let (mut made, mut problems) = (Vec::new(), Vec::new());
+        for (name, make) in CONFIGURED {
+            match make(&self.means, &config.backends) {
+                Some(Ok(backend)) => made.push(backend),
+                Some(Err(wrong)) => {
+                    problems.extend(wrong.into_iter().map(|p| format!("at backends.{name}: {p}")));
+                }
+                None => {}
+            }
+        }
+        if problems.is_empty() { Ok(made) } else { Err(problems) }
+    }
+
+    /// These are there from now on, besides the fixed ones.
+    pub fn set(&self, made: &[Shared]) {
+        let later = self.later();
+        let fixed = self.now();
+        let fixed = fixed.iter().filter(|b| !later.contains(&b.name()));
+        self.now.store(Arc::new(fixed.chain(made).cloned().collect()));
+    }
+
+    /// Whether this site can carry out all steps of these rules, with the configured backends `made`.
+    ///
+    /// # Errors
+    /// One line for each step that it cannot, with advice.
+    pub fn refuse(&self, rules: &[Arc<Rule>], made: &[Shared]) -> Result<(), String> {
+        let now = self.now();
+        let mut problems = Vec::new();
+        for rule in rules {
+            for step in rule.workflow.iter().flat_map(|w| &w.steps) {
+                let name = step.backend.as_str();
+                let found = made.iter().chain(now.iter()).find(|b| b.name() == name);
+                let wrong = match found {
+                    Some(backend) => backend.check(&step.params).err(),
+                    None => Some(format!(
+                        "backend `{name}` is not configured at this site; add backends.{name} to the configuration"
+                    )),
+                };
+                problems.extend(wrong.map(|w| format!("rule {}, task {}: {w}", rule.name, step.name)));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+}

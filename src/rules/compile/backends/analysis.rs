@@ -1,0 +1,204 @@
+//! `analysis`: a built-in analysis of a series. Its parameters stand in `with`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::Work;
+use super::super::inputs::{field, topic};
+use super::{Backend, Fields, Form};
+use crate::rules::diagnose::suggest;
+use crate::rules::expr::prepass::parse_duration;
+use crate::rules::expr::scope::ResultType;
+use crate::rules::schema::{FieldKind, SchemaSource};
+use crate::rules::spec::{At, TaskSpec};
+use crate::rules::template::Template;
+use crate::rules::yaml::{self, Node, Yaml};
+
+const ANALYSES: &[&str] = &["trend", "jitter"];
+const LATER: &[&str] = &["statistics", "spectrum", "compare"];
+
+pub(super) const BACKEND: Backend = Backend {
+    key: "analysis",
+    about: "Built-in analysis of a series; what it needs stands in `with`.",
+    form: Form::Word(ANALYSES, check),
+    result,
+    commands: false,
+};
+
+fn check(work: &Work<'_>, analysis: &At<String>, with: Option<&Node>) {
+    let (problems, name) = (work.problems, analysis.value.as_str());
+    if LATER.contains(&name) {
+        problems.add(analysis.span, format!("`analysis: {name}` is not in this version"));
+        return;
+    }
+    if !ANALYSES.contains(&name) {
+        let help = suggest(name, ANALYSES.iter().copied(), "analyses");
+        problems.add_help(analysis.span, format!("there is no analysis \"{name}\""), help);
+        return;
+    }
+    match with {
+        Some(with) => keys(work, name, with),
+        None => problems.add(analysis.span, format!("`analysis: {name}` needs `with: {{series: ...}}`")),
+    }
+}
+
+/// The types of the results, with the unit of the series where they have it.
+fn result(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Fields> {
+    let number = |unit: Option<&str>| ResultType::Number(unit.map(Arc::from));
+    match task.backend.as_ref()?.node.json().as_str()?.trim() {
+        "trend" => {
+            let own = unit(schemas, task);
+            Some(vec![
+                ("predicted", ResultType::Number(own.clone())),
+                ("low", ResultType::Number(own.clone())),
+                ("high", ResultType::Number(own.clone())),
+                ("at", number(Some("s"))),
+                ("slope", ResultType::Number(None)),
+                ("crosses_at", number(Some("s"))),
+                ("n", ResultType::Int),
+                ("residual_rms", ResultType::Number(own)),
+            ])
+        }
+        "jitter" => Some(vec![
+            ("rms", number(Some("arcsec"))),
+            ("rms_by_axis", ResultType::Dyn),
+            ("ptp_by_axis", ResultType::Dyn),
+            ("n", ResultType::Int),
+            ("gaps", ResultType::Int),
+        ]),
+        _ => None,
+    }
+}
+
+/// The unit of the series' field. Mistakes here are told when the step itself is compiled.
+fn unit(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Arc<str>> {
+    let series = task.with.as_ref()?.0.get("series")?;
+    let text = |key: &str| series.get(key)?.scalar_text("");
+    let (topic, field) = (text("topic")?, text("field")?);
+    let (component, attribute) = topic.split_once('.')?;
+    let component = component.split(':').next()?;
+    let sal_name = match attribute.split_once('_')? {
+        ("evt", n) => format!("logevent_{n}"),
+        (_, n) => n.to_owned(),
+    };
+    let schema = schemas.topic(component, &sal_name).ok()?;
+    schema.field(field.split('[').next()?)?.unit.as_deref().map(Arc::from)
+}
+
+fn keys(work: &Work<'_>, analysis: &str, with: &Node) {
+    let Some(mut f) = yaml::Fields::of(with, "`with`", work.problems) else { return };
+    match f.get("series") {
+        Some(node) => series_keys(work, analysis, node),
+        None => work.problems.add(with.span, format!("`analysis: {analysis}` needs `series`")),
+    }
+    if analysis == "trend" {
+        if let Some(n) = f.get("ahead") {
+            check_duration(work, n, "ahead");
+        }
+        if let Some(n) = f.get("direction")
+            && !matches!(n.json().as_str(), Some("above" | "below"))
+        {
+            work.problems.add(n.span, "`direction` is above or below");
+        }
+        for key in ["limit", "confidence"] {
+            if let Some(n) = f.get(key)
+                && !matches!(n.value, Yaml::Int(_) | Yaml::Float(_))
+                && !matches!(&n.value, Yaml::Text(t) if Template::is_one(t))
+            {
+                work.problems.add(n.span, format!("`{key}` must be a number"));
+            }
+        }
+    } else if let Some(n) = f.get("degree")
+        && !matches!(n.value, Yaml::Int(0..=6))
+    {
+        work.problems.add(n.span, "`degree` is a whole number, 0 to 6");
+    }
+    f.finish();
+}
+
+fn series_keys(work: &Work<'_>, analysis: &str, node: &Node) {
+    let problems = work.problems;
+    let Some(mut f) = yaml::Fields::of(node, "`series`", problems) else { return };
+    let at = |n: &Node| n.scalar_text(&problems.source).map(|value| At { value, span: n.span });
+    let found = match f.get("topic") {
+        Some(n) => at(n).and_then(|t| topic(work, &t)),
+        None => {
+            problems.add(node.span, "`series` needs `topic`");
+            None
+        }
+    };
+    let numeric = |n: &Node| {
+        let Some((schema, text)) = found.as_ref().map(|t| &t.schema).zip(at(n)) else { return };
+        if let Some((f, _)) = field(work, schema, &text)
+            && !matches!(f.kind, FieldKind::Double | FieldKind::Int)
+        {
+            problems.add(n.span, format!("field \"{}\" is no number", f.name));
+        }
+    };
+    let (one, many) = (f.get("field"), f.get("fields"));
+    match (one, many) {
+        (Some(n), None) if analysis != "jitter" => numeric(n),
+        (None, Some(Node { value: Yaml::Map(all), .. })) if analysis == "jitter" => {
+            let names: BTreeSet<&str> = all.iter().map(|(k, _)| k.name.as_str()).collect();
+            // Any axes, and the elevation beside the azimuth, which it foreshortens.
+            if names.is_empty() || (names.contains("azimuth") && !names.contains("elevation")) {
+                problems.add(node.span, "jitter needs `fields: {azimuth: ..., elevation: ...}`");
+            }
+            all.iter().for_each(|(_, n)| numeric(n));
+        }
+        _ if analysis == "jitter" => {
+            problems.add(node.span, "jitter needs `fields: {azimuth: ..., elevation: ...}`")
+        }
+        _ => problems.add(node.span, "`series` needs `field`"),
+    }
+    if let Some(packed) = f.get("packed")
+        && let Some(mut p) = yaml::Fields::of(packed, "`packed`", problems)
+    {
+        match p.get("stamp") {
+            Some(n) => numeric(n),
+            None => problems
+                .add(packed.span, "`packed` needs `stamp`: the field with the time of the first element"),
+        }
+        match p.get("scale").map(|n| (n, n.json())) {
+            Some((n, scale)) if !matches!(scale.as_str(), Some("tai" | "utc")) => {
+                problems.add(n.span, "`scale` is tai or utc");
+            }
+            Some(_) => {}
+            None => problems.add(packed.span, "`packed` needs `scale`: tai or utc"),
+        }
+        match p.get("rate").map(|n| (n, n.json().as_f64())) {
+            Some((n, rate)) if rate.is_none_or(|r| r <= 0.0) => {
+                problems.add(n.span, "`rate` is a positive number, Hz")
+            }
+            Some(_) => {}
+            None => problems.add(packed.span, "`packed` needs `rate`: elements per second"),
+        }
+        p.finish();
+    }
+    let (range, from, to) = (f.get("range"), f.get("from"), f.get("to"));
+    if let Some(n) = range {
+        check_duration(work, n, "range");
+    }
+    if range.is_none() && (from.is_none() || to.is_none()) {
+        problems.add_help(
+            node.span,
+            "`series` needs a time span",
+            "write `range: 30m`, or `from` and `to`".to_owned(),
+        );
+    }
+    if let Some(n) = f.get("wait") {
+        check_duration(work, n, "wait");
+    }
+    f.finish();
+}
+
+fn check_duration(work: &Work<'_>, node: &Node, key: &str) {
+    let good = match &node.value {
+        Yaml::Text(t) => Template::is_one(t) || parse_duration(t.trim()).is_some(),
+        _ => false,
+    };
+    if !good {
+        let help = "write it with its unit: 30s, 10m, 1h30m".to_owned();
+        work.problems.add_help(node.span, format!("`{key}` must be a duration"), help);
+    }
+}
