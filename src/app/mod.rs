@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, watch};
 use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
-use crate::intake::{BusSchemas, Intake, Positions, Recent};
+use crate::intake::{BusSchemas, Intake, Positions};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::ReportFolder;

@@ -148,7 +148,7 @@ async fn keeps_to_the_concurrency_and_order_of_a_backend() {
     let begun = b.backend.begun.lock().unwrap().clone();
     assert_eq!(begun, (0..10).map(|n| format!("s{n}")).collect::<Vec<_>>());
     tokio::task::yield_now().await;
-    assert_eq!(b.driver.load(), [BackendLoad { name: "sim", running: 0, waiting: 0 }]);
+    assert_eq!(b.driver.load()[0], BackendLoad { name: "sim", running: 0, waiting: 0 });
 }
 
 #[tokio::test(start_paused = true)]

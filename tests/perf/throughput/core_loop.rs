@@ -11,7 +11,7 @@ use catcher::app::handle::CoreHandle;
 use catcher::core::{Core, Event, Input, Settings};
 use catcher::intake::{Intake, Positions};
 use catcher::journal::FileJournal;
-use catcher::sim::backends::SimulatedOcps;
+use catcher::sim::backends;
 use catcher::tasks::driver::driver;
 use catcher::telemetry::Meter;
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
@@ -69,8 +69,8 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
     let (requests_in, requests) = mpsc::channel(16);
     let handle = CoreHandle::new(requests_in);
     let (reports_in, reports) = mpsc::channel(catcher::tasks::driver::ORDER_QUEUE);
-    let jobs = Arc::new(SimulatedOcps::new(clock.clone()));
-    let (driver, driver_task) = driver(vec![jobs], Arc::new(handle.clone()), clock.clone(), reports_in);
+    let jobs = backends::all(&clock);
+    let (driver, driver_task) = driver(jobs, &[], Arc::new(handle.clone()), clock.clone(), reports_in);
     let (reporter, _jobs) = mpsc::channel(1);
     let counted = Arc::new(Counted::default());
     // Enabled with the rules before there is anything to read: all that is read then is live.

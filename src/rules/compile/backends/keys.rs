@@ -105,7 +105,9 @@ impl Kind {
             Kind::Whole(..) => json!({"type": ["integer", "string"]}),
             Kind::Flag => json!({"type": ["boolean", "string"]}),
             Kind::Duration => json!({"type": "string", "examples": ["30s", "10m"]}),
-            Kind::Texts => json!({"type": ["string", "number", "array"], "items": {"type": ["string", "number"]}}),
+            Kind::Texts => {
+                json!({"type": ["string", "number", "array"], "items": {"type": ["string", "number"]}})
+            }
             Kind::Map => json!({"type": ["object", "string"]}),
             Kind::Any => json!({}),
         }

@@ -18,10 +18,7 @@ use crate::rules::yaml::{Node, Yaml};
 use keys::KeySpec;
 
 /// Every backend that rules can name.
-pub(in crate::rules) const ALL: &[&Backend] = &[
-    &analysis::BACKEND,
-    &ocps::BACKEND,
-];
+pub(in crate::rules) const ALL: &[&Backend] = &[&analysis::BACKEND, &ocps::BACKEND];
 
 /// Backends of the language that this version does not have: refused by name.
 pub(in crate::rules) const LATER: &[&str] = &[

@@ -19,11 +19,7 @@ pub(super) const BACKEND: Backend = Backend {
             KeySpec::may("config", Kind::Text, "further options of the pipeline"),
             KeySpec::may("data_query", Kind::Text, "which data, e.g. instrument='LATISS' AND exposure=1"),
             KeySpec::may("prereq_jobs", Kind::Text, "ids of jobs to wait for, comma-separated"),
-            KeySpec::may(
-                "output_dataset_types",
-                Kind::Text,
-                "replaces the configured pattern of outputs",
-            ),
+            KeySpec::may("output_dataset_types", Kind::Text, "replaces the configured pattern of outputs"),
         ],
         None,
     ),
