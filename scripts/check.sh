@@ -34,7 +34,10 @@ step_scripts() {
   shellcheck -S warning scripts/stack scripts/check.sh .ci/run
 }
 step_lint() { cargo clippy $locked --workspace --all-targets -- -D warnings; }
-step_tests() { cargo test $locked --workspace --lib --bins --tests --examples; }
+step_tests() {
+  cargo test $locked --workspace --lib --bins --tests --examples
+  cargo test $locked --bench storm # the benchmark checks its own counts
+}
 step_doctests() { cargo test $locked --workspace --doc; }
 step_rules() { catcher rules test config_schema/examples; }
 step_docs() { # private items are documented too, so links to them are sound

@@ -19,6 +19,7 @@ use super::config::AlarmConfig;
 use super::entry::{AlarmRecord, Entry, Finding};
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
+use super::storm::{Storm, StormConfig};
 use super::tell::Telling;
 use super::windows::Windows;
 
@@ -54,14 +55,15 @@ pub struct Book {
     next_id: u64,
     ids: HashMap<Arc<str>, u64>,
     /// In the order in which they were made.
-    entries: BTreeMap<u64, Entry>,
+    pub(super) entries: BTreeMap<u64, Entry>,
     /// Earliest deadline of each alarm that has one.
-    due: BTreeSet<Due>,
+    pub(super) due: BTreeSet<Due>,
     counts: Counts,
     changed: Vec<AlarmSnapshot>,
     unsaved: BTreeSet<Arc<str>>,
     pub(super) telling: Telling,
     pub(super) windows: Windows,
+    pub(super) storm: Storm,
 }
 
 impl Book {
@@ -103,6 +105,7 @@ impl Book {
     /// If there is no alarm of this name: [`Book::ensure`] comes first.
     pub fn set_severity(&mut self, name: &str, finding: Finding, now: Tai) -> Result<bool, UnknownAlarm> {
         let id = self.id(name)?;
+        self.storm.see(now);
         let frozen = self.frozen;
         Ok(self.change(id, |entry| {
             if frozen {
@@ -133,18 +136,33 @@ impl Book {
         Ok(())
     }
 
-    /// Lets every deadline fire that is due, in the order of their times; gives which did. None while frozen.
+    /// The book is told what time it is: for operations that have no time of their own.
+    pub fn see(&mut self, now: Tai) {
+        self.storm.see(now);
+    }
+
+    /// Lets every deadline fire that is due, in the order of their times; gives which of the alarms' own did. None while frozen.
     pub fn tick(&mut self, now: Tai) -> Vec<(String, Timer)> {
         let mut fired = Vec::new();
+        self.storm.see(now);
         if !self.frozen {
             self.tick_windows(now);
         }
+        let config = self.storm.config();
         while let Some(id) = self.first_due(now) {
-            let one = self.change(id, |entry| match entry.alarm.fire(now) {
-                Some((timer, outcome)) => (outcome.publish, Some((entry.name.to_string(), timer))),
-                None => (false, None),
+            let one = self.change(id, |entry| {
+                if entry.hush.fire(now, &config) {
+                    return (false, None);
+                }
+                match entry.alarm.fire(now) {
+                    Some((timer, outcome)) => (outcome.publish, Some((entry.name.to_string(), timer))),
+                    None => (false, None),
+                }
             });
             fired.extend(one);
+        }
+        if !self.frozen {
+            self.flush();
         }
         fired
     }
@@ -156,7 +174,7 @@ impl Book {
 
     /// When [`Book::tick`] has something to do next; never while frozen.
     pub fn next_deadline(&self) -> Option<Tai> {
-        let first = [self.due.first().map(|due| due.at), self.windows.due()];
+        let first = [self.due.first().map(|due| due.at), self.windows.due(), self.storm.due()];
         first.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0)).filter(|_| !self.frozen)
     }
 
@@ -168,6 +186,7 @@ impl Book {
     /// Ends [`Book::freeze`] (the CSC enters ENABLED): overdue deadlines fire, then the held findings take effect.
     pub fn thaw(&mut self, now: Tai) {
         self.frozen = false;
+        self.storm.see(now);
         self.tick(now);
         let held: Vec<u64> =
             self.entries.iter().filter(|(_, e)| e.held.is_some()).map(|(id, _)| *id).collect();
@@ -192,7 +211,8 @@ impl Book {
         self.account(&entry, id, false);
         self.unsaved.insert(entry.name.clone());
         entry.alarm.reset();
-        self.follow(&mut entry);
+        self.follow_incident(&mut entry);
+        self.farewell(id, &mut entry);
         (entry.task_id, entry.report_url) = (String::new(), String::new());
         Some(Removed { snapshot: entry.snapshot() })
     }
@@ -269,6 +289,7 @@ impl Book {
             if let Some(id) = self.ids.remove(name.as_str()) {
                 let old = self.entries.remove(&id).expect("every name leads to an entry");
                 self.account(&old, id, false);
+                self.storm.leave(id, &old);
             }
             self.insert(Entry::from_record(&name, record));
         }
@@ -279,7 +300,10 @@ impl Book {
         self.account(&entry, id, false);
         let before = entry.clone();
         let (mut publish, result) = operation(&mut entry);
-        publish |= self.follow(&mut entry);
+        if entry.alarm.config().inhibit_by != before.alarm.config().inhibit_by {
+            self.rename_causes(id, &before, &entry);
+        }
+        publish |= self.follow(id, &mut entry, &before);
         if entry != before {
             self.unsaved.insert(entry.name.clone());
         }
@@ -287,7 +311,11 @@ impl Book {
         if publish {
             self.publish(entry.snapshot());
         }
+        let (was, is) = (before.alarm.state().severity, entry.alarm.state().severity);
         self.entries.insert(id, entry);
+        if is != was {
+            self.spread(id, is);
+        }
         result
     }
 
@@ -301,20 +329,26 @@ impl Book {
         let id = self.next_id;
         self.next_id += 1;
         self.account(&entry, id, true);
+        self.join_causes(id, &entry);
         self.ids.insert(entry.name.clone(), id);
         self.entries.insert(id, entry);
     }
 
-    /// Adds an entry to deadlines and counts, or takes it out of them.
-    fn account(&mut self, entry: &Entry, id: u64, add: bool) {
-        if let Some((at, _)) = entry.alarm.next_deadline() {
-            let due = Due { at, id };
+    /// Adds the deadline of an entry, or takes it out.
+    pub(super) fn plan(due: &mut BTreeSet<Due>, entry: &Entry, id: u64, config: &StormConfig, add: bool) {
+        let all = [entry.alarm.next_deadline().map(|(at, _)| at), entry.hush.due(config)];
+        if let Some(at) = all.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0)) {
             if add {
-                self.due.insert(due);
+                due.insert(Due { at, id });
             } else {
-                self.due.remove(&due);
+                due.remove(&Due { at, id });
             }
         }
+    }
+
+    /// Adds an entry to deadlines and counts, or takes it out of them.
+    fn account(&mut self, entry: &Entry, id: u64, add: bool) {
+        Book::plan(&mut self.due, entry, id, &self.storm.config(), add);
         let count = |n: &mut usize| if add { *n += 1 } else { *n -= 1 };
         match entry.alarm.state().severity {
             Severity::None => {}
@@ -353,7 +387,7 @@ impl Book {
 
 /// A deadline of an alarm; ordered by time, then by age of the alarm.
 #[derive(Debug, Clone, Copy)]
-struct Due {
+pub(super) struct Due {
     at: Tai,
     id: u64,
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::glob::Glob;
+use super::severity::Severity;
+
 /// Delays and options of one alarm. The default is the Watcher's: nothing happens by itself, nobody is called.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -22,6 +25,21 @@ pub struct AlarmConfig {
     pub rearm_escalation: bool,
     /// How long the severity lasts.
     pub latch: Latch,
+    /// Alarms of other rules that may be the cause of this one: while one of them is active, nobody is told of this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inhibit_by: Vec<Inhibit>,
+    /// Most notices about the rule's alarms in a minute; 0 for no limit, `None` for the site's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notices_per_minute: Option<u32>,
+}
+
+/// What may be the cause of an alarm.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Inhibit {
+    /// The alarms.
+    pub alarms: Glob,
+    /// From which severity on.
+    pub from: Severity,
 }
 
 /// How long a severity lasts once it was found.

@@ -9,6 +9,7 @@ use super::alarm::{Alarm, AlarmState};
 use super::config::AlarmConfig;
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
+use super::storm::Hush;
 
 /// What a rule found out about its alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub struct AlarmRecord {
     /// Incident that may be open although opening it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubtful: Option<String>,
+    /// What keeps people from being told.
+    #[serde(default, skip_serializing_if = "Hush::is_nothing")]
+    pub hush: Hush,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +87,7 @@ pub(super) struct Entry {
     pub(super) told: Severity,
     pub(super) opening: Option<String>,
     pub(super) doubtful: Option<String>,
+    pub(super) hush: Hush,
     /// Escalation has failed, and nobody was told of that yet.
     pub(super) not_escalated: bool,
 }
@@ -101,6 +106,7 @@ impl Entry {
             told: Severity::None,
             opening: None,
             doubtful: None,
+            hush: Hush::default(),
             not_escalated: false,
         }
     }
@@ -148,6 +154,8 @@ impl Entry {
             task_id: self.task_id.clone(),
             report_url: self.report_url.clone(),
             rule_revision: self.revision.clone(),
+            inhibited_by: self.hush.inhibited_by.clone(),
+            flapping: self.hush.flapping_since.is_some(),
         }
     }
 
@@ -164,6 +172,7 @@ impl Entry {
             told: self.told,
             opening: self.opening.clone(),
             doubtful: self.doubtful.clone(),
+            hush: self.hush.clone(),
         }
     }
 
@@ -180,6 +189,7 @@ impl Entry {
             told: record.told,
             opening: record.opening,
             doubtful: record.doubtful,
+            hush: record.hush,
             not_escalated: false,
         }
     }

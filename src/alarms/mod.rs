@@ -12,7 +12,8 @@
 //! * `latch`: alarms of what happened once
 //! * [`levels`]: from a number to a severity
 //! * [`book`]: all alarms by name, what operators do to them, what has to be published and saved
-//! * [`tell`]: what people and the escalation service are told of it
+//! * [`tell`]: what people and the escalation service are told of it; [`notice`]: what people get
+//! * [`storm`]: what keeps them from being told too much
 //! * [`windows`]: mutes on a calendar
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
 
@@ -20,11 +21,14 @@ pub mod alarm;
 pub mod book;
 pub mod config;
 mod entry;
+pub mod glob;
 mod latch;
 pub mod levels;
+pub mod notice;
 mod operators;
 pub mod severity;
 pub mod snapshot;
+pub mod storm;
 pub mod tell;
 pub mod windows;
 #[cfg(test)]
@@ -32,11 +36,14 @@ mod tests;
 
 pub use alarm::{Alarm, AlarmState, Outcome, Refusal, Timer};
 pub use book::{Book, Counts, Removed, UnknownAlarm};
-pub use config::{AlarmConfig, Escalate, EscalateError, Latch};
+pub use config::{AlarmConfig, Escalate, EscalateError, Inhibit, Latch};
 pub use entry::{AlarmRecord, Finding};
+pub use glob::Glob;
 pub use levels::{Direction, Levels, LevelsError};
+pub use notice::{Bundle, Notice, Told};
 pub use operators::{Matcher, Refused, meant};
 pub use severity::{NoSeverity, Severity};
 pub use snapshot::AlarmSnapshot;
-pub use tell::{Incident, IncidentAnswer, IncidentCall, Notice, Told};
+pub use storm::{Hush, KeptBack, KeptBackCounts, StormConfig, StormRecord, Tree, Why};
+pub use tell::{Incident, IncidentAnswer, IncidentCall};
 pub use windows::{MuteWindow, Repeat, WindowError, WindowRecord};

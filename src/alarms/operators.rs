@@ -92,6 +92,7 @@ impl Book {
         user: &str,
         now: Tai,
     ) -> Result<String, Refused> {
+        self.see(now);
         let ids = self.meant(pattern)?;
         let refusals = ids.iter().filter_map(|&id| {
             let entry = self.entry(id);
@@ -118,6 +119,7 @@ impl Book {
     /// # Errors
     /// See [`Refused`]; no alarm refuses.
     pub fn unacknowledge(&mut self, pattern: &str, now: Tai) -> Result<String, Refused> {
+        self.see(now);
         let ids = self.meant(pattern)?;
         Ok(self.each(pattern, &ids, "unacknowledged", |alarm| {
             let publish = alarm.unacknowledge(now).publish;
@@ -139,6 +141,7 @@ impl Book {
         now: Tai,
     ) -> Result<String, Refused> {
         Alarm::check_mute(duration_s, severity).map_err(Refused::Argument)?;
+        self.see(now);
         let ids = self.meant(pattern)?;
         Ok(self.each(pattern, &ids, "muted", |alarm| {
             let outcome = alarm.mute(duration_s, severity, who(user), now).expect("was checked before");
@@ -152,6 +155,7 @@ impl Book {
     /// # Errors
     /// See [`Refused`]; no alarm refuses.
     pub fn unmute(&mut self, pattern: &str, now: Tai) -> Result<String, Refused> {
+        self.see(now);
         let ids = self.meant(pattern)?;
         Ok(self.each(pattern, &ids, "unmuted", |alarm| {
             let why = (!alarm.muted()).then_some("not muted");

@@ -1,5 +1,7 @@
 //! An alarm as the world sees it.
 
+use std::sync::Arc;
+
 use salobj::Value;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +57,17 @@ pub struct AlarmSnapshot {
     pub report_url: String,
     /// Revision of the rule that owns the alarm.
     pub rule_revision: String,
+    /// The alarm that is this one's cause, while there is one; no field of the event: it stands behind the reason there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inhibited_by: Option<Arc<str>>,
+    /// It changes so often that people are not told of it; behind the reason of the event, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flapping: bool,
 }
+
+/// What stands behind a reason.
+const INHIBITED: &str = "[inhibited by ";
+const FLAPPING: &str = "[flapping]";
 
 impl AlarmSnapshot {
     /// Names and values for an event writer, in the event's order.
@@ -65,7 +77,7 @@ impl AlarmSnapshot {
         vec![
             ("alarmName", text(&self.alarm_name)),
             ("severity", number(self.severity)),
-            ("reason", text(&self.reason)),
+            ("reason", text(&self.shown_reason())),
             ("maxSeverity", number(self.max_severity)),
             ("acknowledged", Value::Bool(self.acknowledged)),
             ("acknowledgedBy", text(&self.acknowledged_by)),
@@ -85,6 +97,26 @@ impl AlarmSnapshot {
             ("reportUrl", text(&self.report_url)),
             ("ruleRevision", text(&self.rule_revision)),
         ]
+    }
+
+    /// The reason as the event shows it: with what keeps people from being told of the alarm.
+    pub fn shown_reason(&self) -> String {
+        let mut parts = vec![self.reason.clone()];
+        if let Some(cause) = &self.inhibited_by {
+            parts.push(format!("{INHIBITED}{cause}]"));
+        }
+        if self.flapping {
+            parts.push(FLAPPING.to_owned());
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join(" ")
+    }
+
+    /// The alarm that is the cause, out of a reason that an event has shown.
+    pub fn cause_of(shown_reason: &str) -> Option<&str> {
+        let text = shown_reason.strip_suffix(FLAPPING).unwrap_or(shown_reason).trim_end();
+        let at = text.rfind(INHIBITED)?;
+        text[at + INHIBITED.len()..].strip_suffix(']')
     }
 
     /// Severity and highest severity are both none: nothing to show.

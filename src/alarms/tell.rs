@@ -1,4 +1,5 @@
-//! What of the alarms is told beyond the bus: notices to the receivers of the site, incidents at the escalation service.
+//! What of the alarms is told beyond the bus: notices to the receivers of the site, incidents at the escalation service. What keeps
+//! either back says [`storm`](super::storm).
 //!
 //! ```text
 //!              ESC fired                 opened                       acknowledged, none, removed
@@ -15,7 +16,8 @@
 //!
 //! A notice is given when an alarm's severity rises above all that was told since it was last at none, unless it is muted
 //! or acknowledged, and when it goes back to none after that, muted or not: an end is never suppressed. What was told is
-//! part of the alarm's record, so that neither a restart nor a disable tells it again.
+//! part of the alarm's record, so that neither a restart nor a disable tells it again. An incident that is open stays open when a
+//! cause comes up later; what should be opened while there is a cause is opened when that has gone, if it still should.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,62 +28,6 @@ use sha2::{Digest, Sha256};
 use super::alarm::FAILED;
 use super::book::Book;
 use super::entry::Entry;
-use super::severity::Severity;
-
-/// Something to tell people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Notice {
-    /// The alarm.
-    pub alarm: String,
-    /// What happened.
-    pub what: Told,
-    /// Raised: the severity now. Cleared: the worst that was told. Not escalated: the worst since the alarm was nominal.
-    pub severity: Severity,
-    /// The alarm's reason; not escalated: why nobody could be called.
-    pub reason: String,
-    /// Report behind it; empty if none.
-    pub report_url: String,
-    /// Run behind it; empty if none.
-    pub task_id: String,
-    /// When the severity changed.
-    pub at: Option<Tai>,
-}
-
-/// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Told {
-    /// The severity rose.
-    Raised,
-    /// The severity went to none.
-    Cleared,
-    /// Escalation was due, and nobody could be called.
-    NotEscalated,
-}
-
-impl Notice {
-    /// One line for people.
-    pub fn line(&self) -> String {
-        let Notice { alarm, severity, reason, .. } = self;
-        let text = match self.what {
-            Told::Raised if reason.is_empty() => format!("{severity} {alarm}"),
-            Told::Raised => format!("{severity} {alarm}: {reason}"),
-            Told::Cleared => format!("over: {alarm} (was {severity})"),
-            Told::NotEscalated => format!("{severity} {alarm}: nobody was called: {reason}"),
-        };
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// Importance as a Python logging level, for the `notification` event.
-    pub fn level(&self) -> i64 {
-        match (self.what, self.severity) {
-            (Told::Cleared, _) => 20,
-            (Told::Raised, Severity::None | Severity::Warning) => 30,
-            (Told::Raised | Told::NotEscalated, _) => 40,
-        }
-    }
-}
-
 /// An incident that was or may have been asked for, and is not settled: the journal's entry `incident/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
@@ -135,7 +81,6 @@ pub(super) struct Telling {
     /// Ids whose call is on its way in this process.
     called: BTreeSet<String>,
     calls: Vec<IncidentCall>,
-    notices: Vec<Notice>,
 }
 
 impl Telling {
@@ -177,9 +122,22 @@ impl Book {
     }
 
     /// After every change of an alarm: what has to be told. True if the alarm is to be published for it.
-    pub(super) fn follow(&mut self, entry: &mut Entry) -> bool {
+    pub(super) fn follow(&mut self, id: u64, entry: &mut Entry, before: &Entry) -> bool {
+        let mut publish = self.look(id, entry, before);
+        publish |= self.follow_incident(entry);
+        if !self.frozen() {
+            let state = entry.alarm.state();
+            let to_open = state.do_escalate && entry.opening.is_none() && state.escalated_id.is_empty();
+            self.speak(id, entry, to_open && self.telling.owner.is_some());
+        }
+        publish
+    }
+
+    /// Opens or closes the incident of an alarm, if that is due. True if the alarm is to be published for it.
+    pub(super) fn follow_incident(&mut self, entry: &mut Entry) -> bool {
         let mut publish = false;
-        let (wanted, frozen) = (entry.alarm.state().do_escalate, self.frozen());
+        let wanted = entry.alarm.state().do_escalate;
+        let may_open = !self.frozen() && entry.hush.quiet().is_none();
         let telling = &mut self.telling;
         if let Some(id) = entry.alarm.incident_to_close().map(str::to_owned) {
             telling.close(id, &entry.name, entry.alarm.escalate_to());
@@ -189,7 +147,7 @@ impl Book {
             telling.close(id, &entry.name, entry.alarm.escalate_to());
         }
         let state = entry.alarm.state();
-        if let Some(owner) = telling.owner.as_ref().filter(|_| wanted && !frozen)
+        if let Some(owner) = telling.owner.as_ref().filter(|_| wanted && may_open)
             && entry.opening.is_none()
             && state.escalated_id.is_empty()
         {
@@ -203,9 +161,6 @@ impl Book {
             entry.opening = Some(id.clone());
             telling.keep(id.clone(), incident);
             telling.call(&id);
-        }
-        if !frozen {
-            telling.notices.extend(notice(entry));
         }
         publish
     }
@@ -278,12 +233,6 @@ impl Book {
         self.call_again();
     }
 
-    /// Notices since the last call, in order.
-    #[must_use]
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.telling.notices)
-    }
-
     /// Calls to the escalation service since the last call, in order; to be made after [`Book::take_unsaved_incidents`]
     /// was saved.
     #[must_use]
@@ -324,35 +273,6 @@ fn take_up(entry: &mut Entry, id: &str, answer: IncidentAnswer) -> (bool, bool) 
         _ => id.to_owned(),
     };
     (entry.alarm.set_escalated_id(&text).publish, true)
-}
-
-fn notice(entry: &mut Entry) -> Vec<Notice> {
-    let state = entry.alarm.state();
-    let muted = entry.alarm.muted() && state.severity <= state.muted_severity;
-    let about = |what, severity, reason: &str| Notice {
-        alarm: entry.name.to_string(),
-        what,
-        severity,
-        reason: reason.to_owned(),
-        report_url: entry.report_url.clone(),
-        task_id: entry.task_id.clone(),
-        at: state.timestamp_severity_oldest,
-    };
-    let mut notices = Vec::new();
-    let mut told = entry.told;
-    if state.severity > told && !muted && !state.acknowledged {
-        told = state.severity;
-        notices.push(about(Told::Raised, state.severity, &state.reason));
-    } else if state.severity == Severity::None && told > Severity::None {
-        notices.push(about(Told::Cleared, told, &state.reason));
-        told = Severity::None;
-    }
-    if entry.not_escalated {
-        notices.push(about(Told::NotEscalated, state.max_severity, &state.escalated_id));
-    }
-    entry.told = told;
-    entry.not_escalated = false;
-    notices
 }
 
 /// Always the same for the same escalation, in the form of a UUID (version 8).

@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::fault;
 use super::recorder::CoreTap;
 use super::reporter::ReportJob;
-use crate::alarms::{AlarmSnapshot, IncidentAnswer};
-use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
+use crate::alarms::AlarmSnapshot;
+use crate::core::{Answer, Command, Core, Event, Input, Notification, Output, Settings};
 use crate::intake::{Intake, Positions, SeriesNeed};
 use crate::journal::{Journal, Record};
 use crate::rules::Rule;
@@ -94,36 +94,8 @@ pub enum Request {
         /// Gets them, or why there is no such pattern.
         reply: oneshot::Sender<Result<Vec<AlarmSnapshot>, String>>,
     },
-    /// The escalation service has answered, or nobody has.
-    IncidentAnswer {
-        /// Id of the incident.
-        id: String,
-        /// What became of the call.
-        answer: IncidentAnswer,
-    },
-    /// A receiver could not be told.
-    NotTold {
-        /// Its name.
-        receiver: String,
-        /// The alarm.
-        about: String,
-        /// Why.
-        reason: String,
-    },
-    /// The EFD answered a query of a rule's input, or could not.
-    EfdAnswered {
-        /// The query.
-        query: String,
-        /// Its columns by name, or why there are none.
-        answer: Result<BTreeMap<String, Value>, String>,
-    },
-    /// The reporter has written a report, or could not.
-    ReportWritten {
-        /// The run.
-        run_id: String,
-        /// Its address, or why there is none.
-        url: Result<String, String>,
-    },
+    /// The core is told something that nobody waits for: what became of a call, a query, a report.
+    Tell(Input<'static>),
 }
 
 /// Where events go: the CSC's writers.
@@ -183,6 +155,8 @@ struct Waiting {
     /// How long rules that were added wait for their past.
     fill: Option<Tai>,
     configured: bool,
+    /// Notices that were lost, when that was last told.
+    lost: u64,
 }
 
 impl CoreLoop {
@@ -229,6 +203,7 @@ impl CoreLoop {
             }
             if now.0 >= statistics_at.0 {
                 self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
+                self.tell_lost(&mut waiting);
                 statistics_at = now + Duration::from_secs(1);
             }
             let enabled = self.enable_if_ready(&mut waiting, &mut out);
@@ -294,22 +269,7 @@ impl CoreLoop {
             Request::Alarms { pattern, reply } => {
                 answer(reply, self.core.alarms().find(&pattern).map_err(|e| e.to_string()));
             }
-            Request::IncidentAnswer { id, answer } => {
-                self.feed(Input::IncidentAnswer { id, answer }, now, out);
-            }
-            Request::NotTold { receiver, about, reason } => {
-                self.feed(Input::NotTold { receiver, about, reason }, now, out);
-            }
-            Request::EfdAnswered { query, answer } => {
-                let input = match answer {
-                    Ok(columns) => Input::Table { query, columns },
-                    Err(reason) => Input::TableFailed { query, reason },
-                };
-                self.feed(input, now, out);
-            }
-            Request::ReportWritten { run_id, url } => {
-                self.feed(Input::ReportWritten { run_id, url }, now, out)
-            }
+            Request::Tell(input) => self.feed(input, now, out),
         }
         Ok(())
     }
@@ -344,6 +304,25 @@ impl CoreLoop {
         }
         waiting.fill = None;
         self.feed(Input::CaughtUp, now, out);
+    }
+
+    /// Operators hear of notices that receivers did not get, at most once a second.
+    fn tell_lost(&self, waiting: &mut Waiting) {
+        let lost = self.teller.as_ref().map_or(0, super::notifier::Teller::lost);
+        let new = lost.saturating_sub(waiting.lost);
+        if new == 0 {
+            return;
+        }
+        waiting.lost = lost;
+        let summary = format!("{new} notices for the receivers were lost, {lost} since the start");
+        tracing::error!("{summary}: too many wait");
+        self.publish.event(&Event::Notification(Notification {
+            alarm_name: String::new(),
+            level: 40,
+            summary,
+            details: "too many wait for the receivers; the alarms and notifications on the bus are complete"
+                .to_owned(),
+        }));
     }
 
     fn statistics(&self, figures: &mut Figures, elapsed: Duration) {
@@ -435,9 +414,9 @@ impl CoreLoop {
             }
             Output::Abort { id, stop } => self.order(Order::Abort { id, stop }).await?,
             Output::WriteReport { run_id } => self.write_report(&run_id),
-            Output::Notify(notice) => {
+            Output::Notify(bundle) => {
                 if let Some(teller) = &self.teller {
-                    teller.notify(notice);
+                    teller.notify(bundle);
                 }
             }
             Output::Incident(call) => {
@@ -458,6 +437,7 @@ impl CoreLoop {
                 }
             }
             Output::Warn(text) => tracing::warn!("{text}"),
+            Output::Note(text) => tracing::info!("{text}"),
         }
         Ok(())
     }

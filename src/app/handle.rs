@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core_loop::{Reply, Request};
 use crate::alarms::{AlarmSnapshot, IncidentAnswer};
-use crate::core::{Answer, Command, Settings};
+use crate::core::{Answer, Command, Input, Settings};
 use crate::journal::Record;
 use crate::rules::Rule;
 use crate::tasks::steps::{LogError, StepLog};
@@ -91,25 +91,29 @@ impl CoreHandle {
     /// What became of a call to the escalation service.
     pub async fn incident_answer(&self, id: String, answer: IncidentAnswer) {
         // If the core is gone, the journal has the incident.
-        drop(self.send(Request::IncidentAnswer { id, answer }).await);
+        drop(self.send(Request::Tell(Input::IncidentAnswer { id, answer })).await);
     }
 
     /// A receiver could not be told of an alarm.
     pub async fn not_told(&self, receiver: String, about: String, reason: String) {
         // If the core is gone, nobody needs to know.
-        drop(self.send(Request::NotTold { receiver, about, reason }).await);
+        drop(self.send(Request::Tell(Input::NotTold { receiver, about, reason })).await);
     }
 
     /// The EFD answered a query of a rule's input, or could not.
     pub async fn efd_answered(&self, query: String, answer: Result<BTreeMap<String, Value>, String>) {
         // If the core is gone, nobody needs to know.
-        drop(self.send(Request::EfdAnswered { query, answer }).await);
+        let input = match answer {
+            Ok(columns) => Input::Table { query, columns },
+            Err(reason) => Input::TableFailed { query, reason },
+        };
+        drop(self.send(Request::Tell(input)).await);
     }
 
     /// A report was written, or could not be.
     pub async fn report_written(&self, run_id: String, url: Result<String, String>) {
         // If the core is gone, nobody needs to know.
-        drop(self.send(Request::ReportWritten { run_id, url }).await);
+        drop(self.send(Request::Tell(Input::ReportWritten { run_id, url })).await);
     }
 
     async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<(), String> {

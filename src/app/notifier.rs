@@ -10,11 +10,11 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::handle::CoreHandle;
-use crate::alarms::{IncidentAnswer, IncidentCall, Notice};
+use crate::alarms::{Bundle, IncidentAnswer, IncidentCall, Notice};
 use crate::csc::Site;
 use crate::outputs::notify::{Lane, LaneOptions, NotTold, Notify, Receiver};
 
-/// Notices, calls to open and calls to close that may wait, each.
+/// Bundles of notices, calls to open and calls to close that may wait, each.
 const QUEUE: usize = 1000;
 
 /// Calls of each kind that are under way at a time.
@@ -26,7 +26,7 @@ const FAILURES: usize = 64;
 /// The core's end. Never waits.
 #[derive(Debug)]
 pub struct Teller {
-    notices: mpsc::Sender<Notice>,
+    notices: mpsc::Sender<Bundle>,
     opens: mpsc::Sender<IncidentCall>,
     closes: mpsc::Sender<IncidentCall>,
     lost: AtomicU64,
@@ -34,7 +34,7 @@ pub struct Teller {
 
 /// The part.
 pub struct Notifier {
-    notices: mpsc::Receiver<Notice>,
+    notices: mpsc::Receiver<Bundle>,
     opens: mpsc::Receiver<IncidentCall>,
     closes: mpsc::Receiver<IncidentCall>,
     site: Arc<Site>,
@@ -54,11 +54,11 @@ pub fn notifier(site: Arc<Site>, core: CoreHandle, catcher: String) -> (Teller, 
 }
 
 impl Teller {
-    /// A notice for the receivers. Counted and logged if the queue is full.
-    pub fn notify(&self, notice: Notice) {
-        if let Err(error) = self.notices.try_send(notice) {
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::error!("a notice is lost ({error}), {lost} in all: receivers are told on the bus only");
+    /// Notices for the receivers, as one message. Counted if the queue is full.
+    pub fn notify(&self, notices: Bundle) {
+        let n = notices.0.len() as u64;
+        if self.notices.try_send(notices).is_err() {
+            self.lost.fetch_add(n, Ordering::Relaxed);
         }
     }
 
@@ -79,7 +79,7 @@ type Call = BoxFuture<'static, (String, IncidentAnswer)>;
 /// The lanes of the receivers that are configured now; those of before run until they are empty.
 struct Lanes {
     notify: Option<Arc<Notify>>,
-    entrances: Vec<(Arc<Receiver>, mpsc::Sender<Notice>)>,
+    entrances: Vec<(Arc<Receiver>, mpsc::Sender<Bundle>)>,
     running: FuturesUnordered<BoxFuture<'static, ()>>,
     failures: mpsc::Sender<NotTold>,
     catcher: String,
@@ -105,11 +105,17 @@ impl Lanes {
         self.notify = notify;
     }
 
-    /// Gives a notice to those who want it. Whom there is no room for.
-    fn route(&self, notice: &Notice) -> Vec<String> {
-        let wanting = self.entrances.iter().filter(|(receiver, _)| receiver.wants(notice));
-        let full = wanting.filter(|(_, entrance)| entrance.try_send(notice.clone()).is_err());
-        full.map(|(receiver, _)| receiver.name.clone()).collect()
+    /// Gives notices to those who want them, each those that it wants. Whom there is no room for, and one that it would have got.
+    fn route(&self, notices: &Bundle) -> Vec<(String, Notice)> {
+        let mut full = Vec::new();
+        for (receiver, entrance) in &self.entrances {
+            let wanted: Vec<Notice> = notices.0.iter().filter(|n| receiver.wants(n)).cloned().collect();
+            let Some(first) = wanted.first().cloned() else { continue };
+            if entrance.try_send(Bundle(wanted)).is_err() {
+                full.push((receiver.name.clone(), first));
+            }
+        }
+        full
     }
 }
 
@@ -132,12 +138,12 @@ impl Notifier {
         let mut closing: FuturesUnordered<Call> = FuturesUnordered::new();
         loop {
             tokio::select! {
-                notice = self.notices.recv() => {
-                    let Some(notice) = notice else { return Ok(()) };
+                notices = self.notices.recv() => {
+                    let Some(notices) = notices else { return Ok(()) };
                     lanes.use_of(self.site.notify());
-                    for receiver in lanes.route(&notice) {
+                    for (receiver, notice) in lanes.route(&notices) {
                         let reason = "too many notices wait for it".to_owned();
-                        self.core.not_told(receiver, notice.alarm.clone(), reason).await;
+                        self.core.not_told(receiver, notice.alarm, reason).await;
                     }
                 }
                 Some(call) = self.opens.recv(), if opening.len() < CALLS => opening.push(self.call(call)),
@@ -187,11 +193,12 @@ mod tests {
             report_url: String::new(),
             task_id: String::new(),
             at: None,
+            inhibits: 0,
         };
         for _ in 0..QUEUE + 3 {
-            teller.notify(notice.clone());
+            teller.notify(Bundle(vec![notice.clone(), notice.clone()]));
         }
-        assert_eq!(teller.lost(), 3);
+        assert_eq!(teller.lost(), 6);
         let call = |closing| IncidentCall {
             id: "1".to_owned(),
             incident: Incident {

@@ -70,6 +70,8 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
         let wrong = window.window().err().into_iter().flatten();
         problems.extend(wrong.map(|problem| format!("at mute_windows[{n}]: {problem}")));
     }
+    let wrong = config.storms.storms().err().into_iter().flatten();
+    problems.extend(wrong.map(|problem| format!("at storms.{problem}")));
     if !config.report_url.is_empty() && !config.report_url.starts_with("http") {
         problems.push(format!("at report_url: '{}' is not an http(s) address", config.report_url));
     }
@@ -135,7 +137,12 @@ mod tests {
             {"alarms": "Dome", "start": "2026-12-01T10:00:00Z", "end": "2026-12-01T12:00:00Z", "reason": "fine",
              "repeat": "weekly"},
         ]);
+        bad["storms"] = serde_json::json!({"flap_changes": 1, "calm_after_s": -3.0, "wait_for_cause_s": 1e6});
         let problems = load(&bad, 1).unwrap_err().0;
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 8, "{problems:#?}");
+        assert!(
+            problems.iter().any(|p| p == "at storms.calm_after_s: -3 is not between 0 and 86400"),
+            "{problems:#?}"
+        );
     }
 }

@@ -6,6 +6,7 @@
 mod backends;
 mod check;
 mod schema;
+mod storms;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 pub use backends::BackendsConfig;
 pub use check::{ConfigProblems, load};
 pub use schema::schema_yaml;
+pub use storms::StormsConfig;
 pub use windows::MuteWindowConfig;
 
 /// Configuration of the Catcher CSC, all instances.
@@ -42,6 +44,9 @@ pub struct CatcherConfig {
     /// Times in which alarms are muted, e.g. for maintenance.
     #[serde(default)]
     pub mute_windows: Vec<MuteWindowConfig>,
+    /// How people are kept from being told too much at once.
+    #[serde(default)]
+    pub storms: StormsConfig,
     /// Base of SquadCast's address, e.g. `https://api.squadcast.com`; its key is in the environment variable ESCALATION_KEY.
     /// Empty: nobody is called.
     #[serde(default)]

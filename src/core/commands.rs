@@ -155,6 +155,7 @@ impl Core {
     ) {
         self.settings = settings;
         self.book.set_incident_owner(self.settings.incident_owner.clone());
+        self.book.configure_storms(self.settings.storms);
         self.book.configure_windows(&self.settings.mute_windows, now);
         for gone in self.rules.configure(rules) {
             self.drop_rule(&gone, out);

@@ -3,8 +3,11 @@
 use salobj::Tai;
 
 use super::Core;
-use crate::alarms::Severity;
+use crate::alarms::{Severity, Why};
 use crate::rules::{Explanation, Note};
+
+/// Alarms that a tree lists before it only counts.
+const TREE: usize = 200;
 
 impl Core {
     /// What a rule makes of what it knows at this instant, and why.
@@ -40,12 +43,14 @@ impl Core {
         Ok(explanation)
     }
 
-    /// What operators did to the rule's alarms.
+    /// What operators did to the rule's alarms, and what keeps people from being told of them.
     fn operators(&self, rule: &str, explanation: &mut Explanation, now: Tai) {
         let Some(state) = &mut explanation.alarm else { return };
         let whole = self.book.names_of(rule);
         // Of a key it is its own alarm that counts.
         let names = if whole.is_empty() { vec![rule.to_owned()] } else { whole };
+        let mut told = Vec::new();
+        let mut listed = TREE;
         for name in names {
             let Some(alarm) = self.book.get(&name) else { continue };
             let by = |who: &str| if who.is_empty() { String::new() } else { format!(" by {who}") };
@@ -56,25 +61,48 @@ impl Core {
                     alarm.muted_severity,
                     by(&alarm.muted_by)
                 );
-                state.notes.push(Note::new("muted", text));
+                told.push(Note::new("muted", text));
             }
             if alarm.acknowledged {
                 let text =
                     format!("{name} is acknowledged at {}{}", alarm.max_severity, by(&alarm.acknowledged_by));
-                state.notes.push(Note::new("acknowledged", text));
+                told.push(Note::new("acknowledged", text));
             } else if alarm.severity == Severity::None && alarm.max_severity > Severity::None {
                 let text = format!("{name} was {} and waits to be acknowledged", alarm.max_severity);
-                state.notes.push(Note::new("latched", text));
+                told.push(Note::new("latched", text));
+            }
+            told.extend(self.storm_notes(&name));
+            if listed > 0
+                && let Some(tree) = self.book.tree(&name, listed)
+            {
+                told.push(Note::new("inhibits", format!("{name} inhibits {} alarms", tree.size() - 1)));
+                listed = listed.saturating_sub(tree.size());
+                state.inhibits.push(tree);
             }
         }
-        let told: Vec<&str> = state
-            .notes
-            .iter()
-            .filter(|n| ["muted", "acknowledged", "latched"].contains(&n.why.as_str()))
-            .map(|n| n.text.as_str())
-            .collect();
         if !told.is_empty() {
-            state.decision = format!("{}; {}", state.decision, told.join("; "));
+            let texts: Vec<&str> = told.iter().map(|note| note.text.as_str()).collect();
+            state.decision = format!("{}; {}", state.decision, texts.join("; "));
         }
+        state.notes.extend(told);
+    }
+
+    /// What keeps people from being told of an alarm.
+    fn storm_notes(&self, name: &str) -> Vec<Note> {
+        let Some(hush) = self.book.hush(name) else { return Vec::new() };
+        let mut notes = Vec::new();
+        let since = |t: Tai| t.utc_iso().chars().take(19).collect::<String>();
+        if let Some((cause, further)) = self.book.causes(name).split_first() {
+            let because = further.iter().map(|cause| format!(", that one by {cause}")).collect::<String>();
+            notes.push(Note::new("inhibited", format!("{name} is inhibited by {cause}{because}")));
+        }
+        if let Some(from) = hush.flapping_since {
+            notes.push(Note::new("flapping", format!("{name} is flapping since {} UTC", since(from))));
+        }
+        if let Some(kept) = hush.kept_back.filter(|kept| kept.why != Why::Muted) {
+            let text = format!("{name} is not told since {} UTC: {}", since(kept.since), kept.why.text());
+            notes.push(Note::new("not_told", text));
+        }
+        notes
     }
 }

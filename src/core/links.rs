@@ -266,9 +266,9 @@ impl Core {
         let all: Vec<Arc<Rule>> = self.rules.iter().filter_map(|(_, e)| e.rule().cloned()).collect();
         let mut broken: BTreeMap<String, String> = BTreeMap::new();
         for problem in check_links(&all) {
-            broken.entry(problem.rule).or_insert(format!("input \"{}\": {}", problem.input, problem.message));
+            broken.entry(problem.rule).or_insert(format!("{}: {}", problem.place, problem.message));
         }
-        for rule in all.iter().filter(|rule| rule.reads_rules().next().is_some()) {
+        for rule in all.iter().filter(|rule| rule.reads_rules().next().is_some() || rule.has_causes()) {
             if self.rules.set_note(&rule.name, broken.remove(&rule.name)) {
                 self.changed_rules.insert(rule.name.clone());
             }

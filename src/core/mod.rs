@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use salobj::{Tai, Value};
 
-use crate::alarms::{Book, IncidentAnswer, IncidentCall, MuteWindow, Notice};
+use crate::alarms::{Book, Bundle, IncidentAnswer, IncidentCall, MuteWindow, StormConfig};
 use crate::journal::Record;
 use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Stopwatch, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
@@ -160,14 +160,16 @@ pub enum Output {
         /// The run.
         run_id: String,
     },
-    /// Tell the receivers that want it.
-    Notify(Notice),
+    /// Tell the receivers that want it, as one message.
+    Notify(Bundle),
     /// Make a call to the escalation service; its answer is [`Input::IncidentAnswer`].
     Incident(IncidentCall),
     /// The rules read other topics now: see [`Core::subscriptions`].
     Resubscribe,
     /// Something the operators' log should have: a readable sentence.
     Warn(String),
+    /// Something the log should have that is nobody's fault.
+    Note(String),
 }
 
 /// What the site says, for all rules.
@@ -182,6 +184,9 @@ pub struct Settings {
     /// Mute windows.
     #[serde(default)]
     pub mute_windows: Vec<MuteWindow>,
+    /// How people are kept from being told too much.
+    #[serde(default)]
+    pub storms: StormConfig,
 }
 
 /// See the module's documentation.
@@ -247,6 +252,7 @@ impl Core {
 
     /// Takes one input; appends what is to be done to `out`.
     pub fn step(&mut self, input: Input<'_>, now: Tai, out: &mut Vec<Output>) {
+        self.book.see(now);
         match input {
             Input::Sample(sample) if self.enabled => {
                 if !self.engine_step(RuleInput::Sample(sample), now, out) {
@@ -296,7 +302,8 @@ impl Core {
         let mut any = false;
         if self.enabled {
             any = self.engine_step(RuleInput::Tick, now, out);
-            any |= !self.book.tick(now).is_empty();
+            any |= self.book.next_deadline().is_some_and(|due| due <= now);
+            self.book.tick(now);
         }
         any | self.tick_runs(now, out)
     }

@@ -70,6 +70,11 @@ impl Core {
             }
         }
         self.book.import_windows(windows);
+        match recovery.entries.get(super::tell::STORM).map(|value| serde_json::from_value(value.clone())) {
+            None => {}
+            Some(Ok(storm)) => self.book.import_storm(storm),
+            Some(Err(e)) => problems.push(format!("journal entry {}: {e}", super::tell::STORM)),
+        }
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }

@@ -1,8 +1,14 @@
 //! What of the alarms goes beyond the bus; see [`crate::alarms::Notice`].
 
 use super::{Core, Event, Notification, Output};
-use crate::alarms::{IncidentAnswer, Notice};
+use crate::alarms::{Bundle, IncidentAnswer, Notice};
 use crate::journal::Record;
+
+/// Notices that a `notification` lists before it only counts.
+const LISTED: usize = 200;
+
+/// Key of the journal's entry about storms.
+pub(super) const STORM: &str = "storm";
 
 impl Core {
     /// After every input: records of incidents and mute windows, then notices and calls.
@@ -15,10 +21,15 @@ impl Core {
             let value = window.map(|w| serde_json::to_value(w).expect("a window is plain data"));
             out.push(Output::Record(Record { key: format!("mute_window/{id}"), value }));
         }
-        for notice in self.book.take_notices() {
-            out.push(Output::Publish(Event::Notification(notification(&notice))));
-            out.push(Output::Notify(notice));
+        for notices in self.book.take_notices() {
+            out.push(Output::Publish(Event::Notification(notification(&notices))));
+            out.push(Output::Notify(notices));
         }
+        if let Some(storm) = self.book.take_unsaved_storm() {
+            let value = serde_json::to_value(storm).expect("plain data");
+            out.push(Output::Record(Record::put(STORM, value)));
+        }
+        out.extend(self.book.take_log().into_iter().map(Output::Note));
         out.extend(self.book.take_incident_calls().into_iter().map(Output::Incident));
     }
 
@@ -40,17 +51,23 @@ impl Core {
     }
 }
 
-fn notification(notice: &Notice) -> Notification {
-    let parts = [("reason", &notice.reason), ("report", &notice.report_url), ("run", &notice.task_id)];
-    let details: Vec<String> = parts
-        .iter()
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(name, text)| format!("{name}: {text}"))
-        .collect();
+fn notification(notices: &Bundle) -> Notification {
+    let worst = notices.worst();
+    let details = match (&notices.0[..], worst) {
+        ([], _) | (_, None) => String::new(),
+        ([notice], _) => details(notice),
+        _ => notices.lines(LISTED, Notice::line),
+    };
     Notification {
-        alarm_name: notice.alarm.clone(),
-        level: notice.level(),
-        summary: notice.line(),
-        details: details.join("\n"),
+        alarm_name: worst.map(|notice| notice.alarm.clone()).unwrap_or_default(),
+        level: worst.map_or(20, Notice::level),
+        summary: notices.summary(),
+        details,
     }
+}
+
+fn details(notice: &Notice) -> String {
+    let parts = [("reason", &notice.reason), ("report", &notice.report_url), ("run", &notice.task_id)];
+    let parts = parts.iter().filter(|(_, text)| !text.is_empty());
+    parts.map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>().join("\n")
 }

@@ -77,6 +77,7 @@ fn settings(config: &CatcherConfig, own_base: &str) -> Settings {
         },
         report_base: base.trim_end_matches('/').to_owned(),
         incident_owner: None,
+        storms: config.storms.storms().unwrap_or_default(),
         mute_windows: config.mute_windows.iter().filter_map(|window| window.window().ok()).collect(),
     }
 }

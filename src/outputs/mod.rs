@@ -3,3 +3,4 @@
 pub mod efd;
 pub mod notify;
 pub mod report_folder;
+pub mod secret;

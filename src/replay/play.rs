@@ -319,6 +319,7 @@ impl<'a> Replay<'a> {
                 | Output::Record(_)
                 | Output::Answer { .. }
                 | Output::Notify(_)
+                | Output::Note(_)
                 | Output::Incident(_)
                 | Output::Resubscribe => {}
             }

@@ -166,7 +166,8 @@ impl Collector {
             | Output::Abort { .. }
             | Output::WriteReport { .. }
             | Output::Resubscribe
-            | Output::Warn(_) => {}
+            | Output::Warn(_)
+            | Output::Note(_) => {}
         }
     }
 

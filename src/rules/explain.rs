@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::expr::Term;
+use crate::alarms::Tree;
 
 /// Everything about a rule at an instant.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -132,9 +133,13 @@ pub struct AlarmState {
     pub gate: Option<Stated>,
     /// Each judgement.
     pub conditions: Vec<Judged>,
-    /// What holds it where it is, or changes how it is seen: `gate`, `unknown`, `muted`, `acknowledged`.
+    /// What holds it where it is, or changes how it is seen: `gate`, `unknown`, `muted`, `acknowledged`, `inhibited`, `flapping`,
+    /// `not_told`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
+    /// What it inhibits, for each of the rule's alarms that inhibits any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inhibits: Vec<Tree>,
 }
 
 /// One judgement of an alarm.
@@ -173,6 +178,7 @@ impl Explanation {
                     trigger.when = None;
                 }
                 if let Some(alarm) = &mut e.alarm {
+                    alarm.inhibits.clear();
                     alarm.gate = None;
                     alarm.conditions.clear();
                 }

@@ -1,5 +1,7 @@
 //! Rules that read what other rules find: `task:` and `alarm:` inputs. Whom they name must be there, and nobody may read
-//! itself, over whatever detours.
+//! itself, over whatever detours. The same holds for the causes that alarms name (`inhibit_by`).
+
+mod causes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,8 +44,8 @@ impl LinkTo {
 pub struct LinkProblem {
     /// The rule that has the link.
     pub rule: String,
-    /// Name of its input.
-    pub input: String,
+    /// Where: `input "x"`, or `inhibit_by`.
+    pub place: String,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -54,7 +56,7 @@ pub struct LinkProblem {
 
 impl std::fmt::Display for LinkProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "rule \"{}\", input \"{}\": {}", self.rule, self.input, self.message)?;
+        write!(f, "rule \"{}\", {}: {}", self.rule, self.place, self.message)?;
         match &self.help {
             Some(help) => write!(f, " ({help})"),
             None => Ok(()),
@@ -69,19 +71,24 @@ impl Rule {
     }
 }
 
+fn input(name: &str) -> String {
+    format!("input \"{name}\"")
+}
+
 /// Everything that is wrong with the links between these rules.
 pub fn check_links(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
     let mut problems = stamps(rules);
+    let by_name: BTreeMap<&str, &Rule> = rules.iter().map(|r| (r.name.as_str(), r.as_ref())).collect();
+    problems.extend(causes::check(rules, &by_name));
     if rules.iter().all(|rule| rule.links.is_empty()) {
         return problems;
     }
-    let by_name: BTreeMap<&str, &Rule> = rules.iter().map(|r| (r.name.as_str(), r.as_ref())).collect();
     for rule in rules {
         for link in &rule.links {
             if let Some((message, help)) = missing(link, &by_name) {
                 problems.push(LinkProblem {
                     rule: rule.name.clone(),
-                    input: link.input.clone(),
+                    place: input(&link.input),
                     message,
                     help,
                     span: link.span,
@@ -107,7 +114,7 @@ fn stamps(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
                 };
                 problems.push(LinkProblem {
                     rule: rule.name.clone(),
-                    input: input.name.clone(),
+                    place: self::input(&input.name),
                     message: format!(
                         "the stamps of topic \"{topic}\" are {} here, and {} in rule \"{by}\"",
                         word(stamp),
@@ -174,7 +181,7 @@ fn cycles(rules: &[Arc<Rule>], by_name: &BTreeMap<&str, &Rule>) -> Vec<LinkProbl
             path.push(&rule.name);
             problems.push(LinkProblem {
                 rule: rule.name.clone(),
-                input: first.input.clone(),
+                place: input(&first.input),
                 message: format!("rules read each other in a circle: {}", path.join(" -> ")),
                 help: Some("each reads what the next one finds; one of them must not".to_owned()),
                 span: first.span,

@@ -55,6 +55,8 @@ pub struct Rule {
     pub(crate) span: (usize, usize),
     /// What it reads of other rules.
     pub(crate) links: Vec<Link>,
+    /// Where each of the alarm's `inhibit_by` is written.
+    pub(crate) causes: Vec<(usize, usize)>,
     pub(crate) code: Code,
 }
 

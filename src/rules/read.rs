@@ -6,7 +6,7 @@ use super::compile::backends;
 use super::expr::prepass::parse_duration;
 use super::model::Budget;
 use super::spec::*;
-use super::spec_alarm::EscalateSpec;
+use super::spec_alarm::{EscalateSpec, InhibitSpec};
 use super::yaml::{Fields, Node, Problems, Span, Yaml};
 use crate::alarms::Severity;
 
@@ -309,7 +309,6 @@ fn levels(node: &Node, problems: &Problems<'_>) -> Option<LevelsSpec> {
 
 fn alarm(node: &Node, problems: &Problems<'_>) -> Option<AlarmSpec> {
     let mut f = Fields::of(node, "an alarm", problems)?;
-    f.refuse(&["inhibit_by"]);
     let gate = f.get("gate").and_then(|n| {
         let mut g = Fields::of(n, "`gate`", problems)?;
         let spec =
@@ -345,10 +344,31 @@ fn alarm(node: &Node, problems: &Problems<'_>) -> Option<AlarmSpec> {
         lift_mute: f.flag("lift_mute"),
         rearm_escalation: f.flag("rearm_escalation"),
         latch: f.word("latch", "level, one_shot"),
+        inhibit_by: inhibit_by(f.get("inhibit_by"), problems),
+        notices_per_minute: f.count("notices_per_minute"),
         span: f.span(),
     };
     f.finish();
     Some(spec)
+}
+
+/// One cause, or a list of them; each is a name or pattern, or a mapping.
+fn inhibit_by(node: Option<&Node>, problems: &Problems<'_>) -> Vec<InhibitSpec> {
+    let Some(node) = node else { return Vec::new() };
+    let one = |node: &Node| -> Option<InhibitSpec> {
+        let Yaml::Map(_) = &node.value else {
+            return Some(InhibitSpec { alarm: text(node, "inhibit_by", problems)?, from: None });
+        };
+        let mut f = Fields::of(node, "a cause in `inhibit_by`", problems)?;
+        let alarm = f.needed_text("alarm");
+        let from = f.word("from", "warning, serious, critical");
+        f.finish();
+        Some(InhibitSpec { alarm: alarm?, from })
+    };
+    match &node.value {
+        Yaml::List(all) => all.iter().filter_map(one).collect(),
+        _ => one(node).into_iter().collect(),
+    }
 }
 
 fn condition(node: &Node, problems: &Problems<'_>) -> Option<ConditionSpec> {

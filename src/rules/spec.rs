@@ -375,6 +375,12 @@ pub(crate) struct AlarmSpec {
     pub(crate) rearm_escalation: Option<At<bool>>,
     /// Whether the severity follows the condition, or stays until it is acknowledged (level).
     pub(crate) latch: Option<At<crate::alarms::Latch>>,
+    /// Alarms of other rules that may be the cause of this one: while one of them is active, nobody is told of this one and
+    /// nobody is called.
+    #[schemars(with = "Option<super::spec_alarm::InhibitsSchema>")]
+    pub(crate) inhibit_by: Vec<super::spec_alarm::InhibitSpec>,
+    /// Most messages about this rule's alarms in a minute; 0 for no limit (the site's `notices_per_minute_of_rule`).
+    pub(crate) notices_per_minute: Option<At<u64>>,
     #[schemars(skip)]
     pub(crate) span: Span,
 }

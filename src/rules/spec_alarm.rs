@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 
 use super::spec::{At, Seconds};
 use super::yaml::Span;
+use crate::alarms::Severity;
 
 /// Whom to call, and how long to wait first.
 #[derive(Debug, Clone, JsonSchema)]
@@ -15,4 +16,50 @@ pub(crate) struct EscalateSpec {
     pub(crate) delay: Option<At<Seconds>>,
     #[schemars(skip)]
     pub(crate) span: Span,
+}
+
+/// What may be the cause of an alarm.
+#[derive(Debug, Clone)]
+pub(crate) struct InhibitSpec {
+    /// Name of an alarm, or a pattern of names.
+    pub(crate) alarm: At<String>,
+    /// From which severity on.
+    pub(crate) from: Option<At<Severity>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+pub(crate) enum InhibitsSchema {
+    One(InhibitSchema),
+    Many(Vec<InhibitSchema>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+pub(crate) enum InhibitSchema {
+    /// Name of an alarm, or a pattern of names (`*`, `?`).
+    Alarm(String),
+    /// With the severity from which on it counts.
+    From(InhibitFromSchema),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only for the schema")]
+pub(crate) struct InhibitFromSchema {
+    /// Name of an alarm, or a pattern of names (`*`, `?`).
+    alarm: String,
+    /// From which severity on it counts (warning).
+    from: Option<CauseSeverity>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only for the schema")]
+enum CauseSeverity {
+    Warning,
+    Serious,
+    Critical,
 }

@@ -7,6 +7,7 @@ mod latch;
 mod levels;
 mod operators;
 mod properties;
+mod storm;
 mod tell;
 mod windows;
 

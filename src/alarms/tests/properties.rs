@@ -38,6 +38,7 @@ fn config() -> impl Strategy<Value = AlarmConfig> {
             lift_mute,
             rearm_escalation: rearm,
             latch,
+            ..AlarmConfig::default()
         },
     )
 }

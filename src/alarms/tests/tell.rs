@@ -21,7 +21,7 @@ fn set(book: &mut Book, severity: Severity, t: f64) {
 }
 
 fn told(book: &mut Book) -> Vec<(Told, Severity)> {
-    book.take_notices().into_iter().map(|n| (n.what, n.severity)).collect()
+    book.take_notices().into_iter().flat_map(|bundle| bundle.0).map(|n| (n.what, n.severity)).collect()
 }
 
 /// Critical at 0, escalated at 11: the call to open.
@@ -238,11 +238,18 @@ fn lines_for_people() {
         report_url: String::new(),
         task_id: String::new(),
         at: None,
+        inhibits: 0,
     };
     let line = |what, reason| notice(what, reason).line();
     assert_eq!(line(Told::Raised, "31 m/s\nnow"), "CRITICAL Wind: 31 m/s now");
     assert_eq!(line(Told::Cleared, "31 m/s"), "over: Wind (was CRITICAL)");
     assert_eq!(line(Told::NotEscalated, "Failed: no"), "CRITICAL Wind: nobody was called: Failed: no");
+    assert_eq!(
+        line(Told::Flapping, "31 m/s"),
+        "CRITICAL Wind is flapping: 31 m/s; more when it is calm or worse"
+    );
+    let root = Notice { inhibits: 12, ..notice(Told::Raised, "31 m/s") };
+    assert_eq!(root.line(), "CRITICAL Wind: 31 m/s; it inhibits 12 alarms");
 }
 
 #[derive(Debug, Clone)]

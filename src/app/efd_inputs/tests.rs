@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::app::core_loop::Request;
+use crate::core::Input;
 use crate::outputs::efd::{Column, EfdError, Point, Table};
 use crate::rules::EfdColumn;
 
@@ -84,7 +85,8 @@ fn bench() -> Bench {
 impl Bench {
     async fn answer(&mut self) -> Result<BTreeMap<String, Value>, String> {
         match self.requests.recv().await.unwrap() {
-            Request::EfdAnswered { answer, .. } => answer,
+            Request::Tell(Input::Table { columns, .. }) => Ok(columns),
+            Request::Tell(Input::TableFailed { reason, .. }) => Err(reason),
             other => panic!("{other:?}"),
         }
     }

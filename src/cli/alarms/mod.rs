@@ -14,7 +14,7 @@ use salobj::{Clock, Domain, Env, Remote, RemoteOptions, Sample, Tai, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::topics::XmlDir;
-use crate::alarms::{Severity, meant};
+use crate::alarms::{AlarmSnapshot, Severity, Tree, meant};
 
 /// How long a command may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -28,8 +28,10 @@ const ASKED: usize = 5;
 #[command(after_help = "Examples:
   catcher alarms list
   catcher alarms list 'Wind\\..*' --index 2 --json
+  catcher alarms list --tree                    what is the cause of what
   catcher alarms mute 'Dome\\..*' --duration 2h --dry-run
   catcher alarms mute Wind.High --duration 30m --severity serious
+  catcher alarms mute 'Dome\\..*' --at 2026-12-01T14:00:00 --duration 4h --reason service
 
 The bus is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
 pub(super) enum Command {
@@ -37,6 +39,9 @@ pub(super) enum Command {
     List {
         /// Name of an alarm, else a regular expression that must match whole names; all if left out.
         alarms: Option<String>,
+        /// Only alarms that are the cause of others, with those below them.
+        #[arg(long)]
+        tree: bool,
         #[command(flatten)]
         bus: Bus,
     },
@@ -50,6 +55,12 @@ pub(super) enum Command {
         /// Up to which severity: warning, serious, critical.
         #[arg(long, value_parser = severity, default_value = "critical")]
         severity: Severity,
+        /// When it begins, UTC, e.g. 2026-12-01T14:00:00; now, if left out.
+        #[arg(long, value_parser = time)]
+        at: Option<Tai>,
+        /// With --at: why.
+        #[arg(long, requires = "at", default_value = "")]
+        reason: String,
         /// Who mutes; you, if left out.
         #[arg(long)]
         by: Option<String>,
@@ -78,6 +89,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let seconds = crate::rules::parse_duration(text).filter(|s| *s > 0.0);
     let seconds = seconds.ok_or_else(|| format!("'{text}' is not a duration such as 30m or 1h30m"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+fn time(text: &str) -> Result<Tai, String> {
+    let time = Tai::from_utc_iso(text.trim().trim_end_matches('Z'));
+    time.ok_or_else(|| format!("'{text}' is not a time such as 2026-12-01T14:00:00"))
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -117,8 +133,11 @@ pub(super) async fn carry_out(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     match command {
-        Command::List { alarms, bus } => {
+        Command::List { alarms, tree, bus } => {
             let shown = chosen(show(remote, clock).await?, alarms.as_deref())?;
+            if *tree {
+                return trees(&shown, bus.json, out);
+            }
             print(&shown, bus.json, out)
         }
         Command::Mute { alarms, dry_run: true, bus, .. } => {
@@ -130,15 +149,26 @@ pub(super) async fn carry_out(
             writeln!(out, "{} alarms would be muted, {active} of them active now:", touched.len())?;
             print(&touched, false, out)
         }
-        Command::Mute { alarms, duration, severity, by, bus, .. } => {
+        Command::Mute { alarms, duration, severity, at, reason, by, bus, .. } => {
             let by = by.clone().unwrap_or_else(salobj::user_at_host);
-            let fields: [(&str, Value); 4] = [
+            let mut fields: Vec<(&str, Value)> = vec![
                 ("alarmName", alarms.as_str().into()),
-                ("muteDuration", duration.as_secs_f64().into()),
                 ("severity", i64::from(*severity).into()),
                 ("mutedBy", by.as_str().into()),
             ];
-            let ack = remote.command("mute")?.start(&fields, LIMIT, true).await?;
+            let command = match at {
+                None => {
+                    fields.push(("muteDuration", duration.as_secs_f64().into()));
+                    "mute"
+                }
+                Some(at) => {
+                    fields.push(("timestampStart", at.0.into()));
+                    fields.push(("timestampEnd", (*at + *duration).0.into()));
+                    fields.push(("reason", reason.as_str().into()));
+                    "muteWindow"
+                }
+            };
+            let ack = remote.command(command)?.start(&fields, LIMIT, true).await?;
             if bus.json {
                 writeln!(out, "{}", json!({"result": ack.result}))?;
             } else {
@@ -257,6 +287,23 @@ fn print(shown: &[Shown], as_json: bool, out: &mut impl Write) -> anyhow::Result
         ]);
     }
     writeln!(out, "{table}")?;
+    Ok(())
+}
+
+/// What is the cause of what, among these.
+fn trees(shown: &[Shown], as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let alarms = shown.iter().map(|alarm| {
+        (alarm.name.as_str(), alarm.severity, AlarmSnapshot::cause_of(alarm.sample.str("reason")))
+    });
+    let trees = Tree::all(alarms, usize::MAX);
+    if as_json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&trees)?)?;
+    } else if trees.is_empty() {
+        writeln!(out, "no alarm is the cause of another one now")?;
+    }
+    for tree in trees.iter().filter(|_| !as_json) {
+        writeln!(out, "{tree}")?;
+    }
     Ok(())
 }
 

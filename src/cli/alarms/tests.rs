@@ -24,6 +24,9 @@ rules:
   - name: Wind.Low
     inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
     alarm: {value: wind, levels: {warning: -5.0}, direction: below}
+  - name: Dome
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 20.0}, reason: shaken, inhibit_by: "Wind.*"}
 "#;
 
 #[derive(Debug, Parser)]
@@ -144,6 +147,13 @@ async fn a_site_is_told_and_an_operator_answers() {
     })
     .await;
 
+    let tree = said(line(&["list", "--tree"]), &remote, &site.bus.clock).await;
+    assert_eq!(tree, "CRITICAL Wind.High\n└─ WARNING Dome\n");
+    let dome = said(line(&["list", "Dome"]), &remote, &site.bus.clock).await;
+    assert!(dome.contains("shaken [inhibited by Wind.High]"), "{dome}");
+    let none = said(line(&["list", "--tree", "Wind.*"]), &remote, &site.bus.clock).await;
+    assert!(none.starts_with("no alarm is the cause"), "{none}");
+
     let preview =
         said(line(&["mute", "Wind.*", "--duration", "1h", "--dry-run"]), &remote, &site.bus.clock).await;
     assert!(preview.starts_with("2 alarms would be muted, 1 of them active now:"), "{preview}");
@@ -173,6 +183,10 @@ async fn a_site_is_told_and_an_operator_answers() {
     let said_of_window = command(&remote, "muteWindow", &window).await.unwrap();
     assert!(said_of_window.contains("1 alarms match now, 0 of them active"), "{said_of_window}");
 
+    let calendar = ["mute", "Dome", "--at", "2199-12-01T14:00:00", "--duration", "4h", "--reason", "service"];
+    let later = said(line(&calendar), &remote, &site.bus.clock).await;
+    assert!(later.contains("from 2199-12-01T14:00:00") && later.contains("1 alarms match now"), "{later}");
+
     // Stopped as by a signal, started again: all is as it was, and nobody is told anything twice.
     remote.close().await;
     running.close().await;
@@ -187,7 +201,8 @@ async fn a_site_is_told_and_an_operator_answers() {
         (all[0]["escalatedId"].as_str(), all[0]["mutedBy"].as_str()),
         (Some(id.as_str()), Some("joe"))
     );
-    assert_eq!(all[1]["mutedBy"], "maintenance");
+    let low = all.as_array().unwrap().iter().find(|alarm| alarm["alarmName"] == "Wind.Low");
+    assert_eq!(low.unwrap()["mutedBy"], "maintenance");
     assert_eq!((site.hook.requests().len(), site.squadcast.requests().len()), before);
     let acknowledge = [
         ("alarmName", Value::from("Wind.High")),
@@ -210,4 +225,5 @@ fn wrong_arguments_are_refused() {
         bad(&["mute", "A", "--duration", "1h", "--severity", "none"]).contains("warning, serious, critical")
     );
     assert!(bad(&["mute", "A"]).contains("--duration"));
+    assert!(bad(&["mute", "A", "--duration", "1h", "--at", "noon"]).contains("not a time"));
 }

@@ -62,6 +62,9 @@ pub(super) fn explanation(e: &Explanation, colour: bool, out: &mut impl Write) -
             notes(&judged.notes, pen, out)?;
         }
         notes(&alarm.notes, pen, out)?;
+        for tree in &alarm.inhibits {
+            writeln!(out, "  {}", tree.to_string().replace('\n', "\n  "))?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::files::Files;
 use super::{colour, show};
+use crate::alarms::Severity;
 use crate::reports::{Graph, GraphBox};
 use crate::rules::Rule;
 
@@ -171,6 +172,7 @@ fn tell(row: &Row<'_>, out: &mut impl Write) -> std::io::Result<()> {
         let fed = if alarm.fed_by_tasks { " of the results" } else { "" };
         let name = if row.rules.len() > 1 { "one each" } else { alarm.name.as_str() };
         lines.push(format!("alarm  {name}{fed}"));
+        lines.extend(inhibits(rule).map(|cause| format!("cause  {cause}")));
     }
     if row.rules.len() > 1 {
         let names: Vec<&str> = row.rules.iter().take(TOLD).map(|r| r.name.as_str()).collect();
@@ -183,6 +185,14 @@ fn tell(row: &Row<'_>, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{branch} {line}")?;
     }
     writeln!(out)
+}
+
+/// The causes that its alarm names.
+fn inhibits(rule: &Rule) -> impl Iterator<Item = String> {
+    rule.inhibits().iter().map(|inhibit| match inhibit.from {
+        Severity::None | Severity::Warning => inhibit.alarms.text().to_owned(),
+        from => format!("{} from {from}", inhibit.alarms.text()),
+    })
 }
 
 fn rule_json(rule: &Rule, row: &Row<'_>) -> Json {
@@ -199,6 +209,7 @@ fn rule_json(rule: &Rule, row: &Row<'_>) -> Json {
         "topics": topics(rule),
         "steps": steps,
         "alarm": rule.alarm.as_ref().map(|a| &a.name),
+        "inhibit_by": inhibits(rule).collect::<Vec<_>>(),
         "fed_by_tasks": rule.alarm.as_ref().is_some_and(|a| a.fed_by_tasks),
     })
 }
@@ -239,7 +250,7 @@ fn graph(rows: &[Row<'_>]) -> Graph {
             let id = format!("alarm {i}");
             let name =
                 if row.rules.len() > 1 { row.title.replace("rules", "alarms") } else { alarm.name.clone() };
-            add(&id, &name, Vec::new(), 3);
+            add(&id, &name, inhibits(rule).map(|cause| format!("cause: {cause}")).collect(), 3);
             edges.push((if alarm.fed_by_tasks { last } else { own }, id));
         }
     }

@@ -262,7 +262,11 @@ impl<'a> Player<'a> {
                 Output::Publish(event) => self.note(&event),
                 Output::Answer { answer, .. } => self.answer = Some(answer),
                 Output::Warn(text) => self.remember(text),
-                Output::Record(_) | Output::Resubscribe | Output::Notify(_) | Output::Incident(_) => {}
+                Output::Record(_)
+                | Output::Resubscribe
+                | Output::Notify(_)
+                | Output::Note(_)
+                | Output::Incident(_) => {}
             }
         }
         self.out = out;

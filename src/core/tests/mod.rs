@@ -7,6 +7,7 @@ mod flow;
 mod keys;
 mod links;
 mod live;
+mod storm;
 mod tell;
 mod watcher;
 
@@ -62,6 +63,8 @@ struct World {
     sent: Vec<StepId>,
     reports_wanted: Vec<String>,
     notices: Vec<crate::alarms::Notice>,
+    /// Messages that they came in.
+    messages: usize,
     calls: Vec<crate::alarms::IncidentCall>,
     settings: Settings,
     offset: i64,
@@ -85,6 +88,7 @@ impl World {
             sent: Vec::new(),
             reports_wanted: Vec::new(),
             notices: Vec::new(),
+            messages: 0,
             calls: Vec::new(),
             settings: Settings::default(),
             offset: 0,
@@ -145,12 +149,15 @@ impl World {
                 Output::Publish(event) => self.events.push(event),
                 Output::Answer { answer, .. } => self.answer = Some(answer),
                 Output::WriteReport { run_id } => self.reports_wanted.push(run_id),
-                Output::Notify(notice) => self.notices.push(notice),
+                Output::Notify(bundle) => {
+                    self.messages += 1;
+                    self.notices.extend(bundle.0);
+                }
                 Output::Incident(call) => self.calls.push(call),
                 Output::Resubscribe if self.fills && self.core.enabled() && self.core.is_filling() => {
                     self.step(Input::CaughtUp);
                 }
-                Output::Record(_) | Output::Resubscribe | Output::Warn(_) => {}
+                Output::Record(_) | Output::Resubscribe | Output::Warn(_) | Output::Note(_) => {}
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::{Efd, Influx1, Influx2};
+use crate::outputs::secret;
 
 /// The kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -85,7 +86,7 @@ pub enum ConfigProblem {
     #[error("efd.{key}: {problem}")]
     Key {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What is wrong and what to do.
         problem: String,
     },
@@ -145,14 +146,16 @@ impl EfdConfig {
         let mut problems = Vec::new();
         let endpoint = self.endpoint(&mut problems);
         self.foreign_keys(&mut problems);
-        let secret = |name: &'static str, variable: &Option<String>, file: &Option<PathBuf>| {
-            read_secret(name, variable.as_deref(), file.as_deref(), &env)
+        let secret_of = |name: &str, variable: &Option<String>, file: &Option<PathBuf>| {
+            let read = secret::read(name, variable.as_deref(), file.as_deref(), &env);
+            read.map(|found| found.map(|secret| secret.expose().to_owned()))
+                .map_err(|wrong| ConfigProblem::Key { key: wrong.key, problem: wrong.problem })
         };
         let client: Option<Result<Arc<dyn Efd>, ConfigProblem>> = match self.kind {
             EfdKind::Influxdb2 => {
                 let org = required("org", self.org.as_deref(), &mut problems);
                 let bucket = required("bucket", self.bucket.as_deref(), &mut problems);
-                let token = secret("token", &self.token_env, &self.token_file)
+                let token = secret_of("token", &self.token_env, &self.token_file)
                     .and_then(|token| token.ok_or_else(|| key("token_env", "it or token_file is needed")));
                 let token = token.map_err(|problem| problems.push(problem)).ok();
                 endpoint.zip(token).filter(|_| problems.is_empty()).map(|(endpoint, token)| {
@@ -161,7 +164,7 @@ impl EfdConfig {
             }
             EfdKind::Influxdb1 => {
                 let database = required("database", self.database.as_deref(), &mut problems);
-                let credentials = match secret("password", &self.password_env, &self.password_file) {
+                let credentials = match secret_of("password", &self.password_env, &self.password_file) {
                     Ok(password) => match (&self.username, password) {
                         (Some(user), Some(password)) => Some((user.clone(), password)),
                         (None, None) => None,
@@ -257,8 +260,8 @@ impl EfdConfig {
     }
 }
 
-fn key(key: &'static str, problem: impl Into<String>) -> ConfigProblem {
-    ConfigProblem::Key { key, problem: problem.into() }
+fn key(key: &str, problem: impl Into<String>) -> ConfigProblem {
+    ConfigProblem::Key { key: key.to_owned(), problem: problem.into() }
 }
 
 fn required(name: &'static str, value: Option<&str>, problems: &mut Vec<ConfigProblem>) -> String {
@@ -267,35 +270,6 @@ fn required(name: &'static str, value: Option<&str>, problems: &mut Vec<ConfigPr
         problems.push(key(name, "it is needed"));
     }
     value.to_owned()
-}
-
-/// A secret from a variable or a file; None if neither is named. Its text never enters an error.
-fn read_secret(
-    name: &'static str,
-    variable: Option<&str>,
-    file: Option<&std::path::Path>,
-    env: impl Fn(&str) -> Option<String>,
-) -> Result<Option<String>, ConfigProblem> {
-    let (env_key, file_key) =
-        if name == "token" { ("token_env", "token_file") } else { ("password_env", "password_file") };
-    let (which, text) = match (variable, file) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(key(env_key, format!("give it or {file_key}, not both"))),
-        (Some(variable), None) => {
-            let text =
-                env(variable).ok_or_else(|| key(env_key, format!("the variable {variable} is not set")))?;
-            (env_key, text)
-        }
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|e| key(file_key, format!("{}: {e}", file.display())))?;
-            (file_key, text)
-        }
-    };
-    match text.trim() {
-        "" => Err(key(which, format!("the {name} there is empty"))),
-        secret => Ok(Some(secret.to_owned())),
-    }
 }
 
 #[cfg(test)]
@@ -363,7 +337,7 @@ mod tests {
         config.token_file = Some(file.clone());
         assert_eq!(problems(&config), ["efd.token_env: give it or token_file, not both"]);
         config.token_env = None;
-        assert_eq!(problems(&config), ["efd.token_file: the token there is empty"]);
+        assert_eq!(problems(&config), ["efd.token_file: there is nothing in it"]);
         std::fs::write(&file, "abc\n").unwrap();
         assert!(config.client(none).is_ok());
         config.token_file = Some(dir.path().join("none"));

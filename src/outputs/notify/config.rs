@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::email::Email;
 use super::slack::{Slack, Way};
 use super::webhook::{Webhook, render};
-use super::{Channel, Lookup, Message, Narrative, Notify, Receiver, SquadCast, http, secret};
+use super::{Channel, Lookup, Message, Narrative, Notify, Receiver, SquadCast, http};
 use crate::alarms::Severity;
+use crate::outputs::secret;
 
 /// The environment variable that holds SquadCast's key, as for the Watcher.
 pub const ESCALATION_KEY: &str = "ESCALATION_KEY";
@@ -214,10 +215,10 @@ impl Work<'_> {
     }
 
     fn secret(&mut self, key: &str, variable: &Option<String>, file: &Option<PathBuf>) -> Option<Secret> {
-        match secret::read(&self.place, key, variable.as_deref(), file.as_ref(), self.lookup) {
+        match secret::read(key, variable.as_deref(), file.as_deref(), self.lookup) {
             Ok(secret) => secret,
             Err(problem) => {
-                self.problems.push(problem);
+                self.wrong(&problem.key, problem.problem);
                 None
             }
         }

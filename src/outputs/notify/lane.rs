@@ -12,12 +12,15 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::{Message, Receiver, SendError};
-use crate::alarms::Notice;
+use crate::alarms::{Bundle, Notice};
+
+/// No further bundle is added to a message that has so many notices.
+const AT_ONCE: usize = 1000;
 
 /// Pauses, and when a receiver is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneOptions {
-    /// Notices that may wait.
+    /// Bundles of notices that may wait.
     pub queue: usize,
     /// Pause after the first failure; it doubles with each further one.
     pub first_pause: Duration,
@@ -58,13 +61,13 @@ pub struct Lane {
     receiver: Arc<Receiver>,
     catcher: String,
     options: LaneOptions,
-    queue: mpsc::Receiver<Notice>,
+    queue: mpsc::Receiver<Bundle>,
     breaker: Breaker,
 }
 
 impl Lane {
     /// The entrance and the lane. It ends when the entrance is dropped and everything has gone out or was given up.
-    pub fn new(receiver: Arc<Receiver>, catcher: &str, options: LaneOptions) -> (mpsc::Sender<Notice>, Lane) {
+    pub fn new(receiver: Arc<Receiver>, catcher: &str, options: LaneOptions) -> (mpsc::Sender<Bundle>, Lane) {
         let (entrance, queue) = mpsc::channel(options.queue.max(1));
         let breaker = Breaker::new(options.breaker_after, options.breaker_pause);
         (entrance, Lane { receiver, catcher: catcher.to_owned(), options, queue, breaker })
@@ -73,16 +76,16 @@ impl Lane {
     /// Delivers what comes, and reports what could not be delivered.
     pub async fn run(mut self, failures: mpsc::Sender<NotTold>) {
         while let Some(first) = self.queue.recv().await {
-            let mut notices = vec![first];
-            while notices.len() < self.options.queue
+            let mut notices = first.0;
+            while notices.len() < AT_ONCE
                 && let Ok(next) = self.queue.try_recv()
             {
-                notices.push(next);
+                notices.extend(next.0);
             }
-            let message = Message { catcher: self.catcher.clone(), notices };
+            let message = Message { catcher: self.catcher.clone(), notices: Bundle(notices) };
             if let Err(reason) = self.deliver(&message).await {
                 let receiver = self.receiver.name.clone();
-                let told = failures.send(NotTold { receiver, notices: message.notices, reason }).await;
+                let told = failures.send(NotTold { receiver, notices: message.notices.0, reason }).await;
                 if told.is_err() {
                     return;
                 }

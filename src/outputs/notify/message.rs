@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::alarms::{Notice, Severity, Told};
+use crate::alarms::{Bundle, Notice, Severity, Told};
 
 /// Notices that a message lists before it only counts.
 const LISTED: usize = 10;
@@ -12,31 +12,19 @@ const LISTED: usize = 10;
 pub struct Message {
     /// Who speaks, e.g. `Catcher:1`.
     pub catcher: String,
-    /// What about; never empty.
-    pub notices: Vec<Notice>,
+    /// What about.
+    pub notices: Bundle,
 }
 
 impl Message {
     /// One line.
     pub fn summary(&self) -> String {
-        let worst = self.notices.iter().max_by_key(|n| (n.what != Told::Cleared, n.severity));
-        let line = worst.map(Notice::line).unwrap_or_default();
-        match self.notices.len() {
-            0 | 1 => line,
-            all => format!("{line} and {} more", all - 1),
-        }
+        self.notices.summary()
     }
 
     /// All lines: the worst first, the last one counts those that are not listed.
     pub fn text(&self) -> String {
-        let mut sorted: Vec<&Notice> = self.notices.iter().collect();
-        sorted.sort_by_key(|n| std::cmp::Reverse((n.what != Told::Cleared, n.severity)));
-        let mut lines: Vec<String> = sorted.iter().take(LISTED).map(|n| line(n)).collect();
-        let more = sorted.len().saturating_sub(LISTED);
-        if more > 0 {
-            lines.push(format!("{more} more"));
-        }
-        lines.join("\n")
+        self.notices.lines(LISTED, line)
     }
 
     /// All of it as data: for templates, and the body of a webhook without one.
@@ -44,6 +32,7 @@ impl Message {
         let severity = |s: Severity| s.name().to_lowercase();
         let alarms: Vec<Json> = self
             .notices
+            .0
             .iter()
             .map(|n| {
                 json!({
@@ -54,6 +43,7 @@ impl Message {
                     "reason": n.reason,
                     "report_url": n.report_url,
                     "run": n.task_id,
+                    "inhibits": n.inhibits,
                     "at": n.at.map(|at| format!("{}Z", at.utc_iso())).unwrap_or_default(),
                 })
             })
@@ -77,8 +67,9 @@ impl Message {
             report_url: String::new(),
             task_id: String::new(),
             at: Some(salobj::Tai(0.0)),
+            inhibits: 0,
         };
-        Message { catcher: "Catcher:1".to_owned(), notices: vec![notice] }
+        Message { catcher: "Catcher:1".to_owned(), notices: Bundle(vec![notice]) }
     }
 }
 

@@ -24,7 +24,6 @@ pub mod http;
 pub mod lane;
 pub mod message;
 pub mod narrative;
-pub mod secret;
 pub mod slack;
 pub mod squadcast;
 pub mod webhook;
@@ -44,8 +43,7 @@ pub use message::Message;
 pub use narrative::{LogEntry, Narrative};
 pub use squadcast::SquadCast;
 
-/// The value of an environment variable that holds a secret.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub use super::secret::Lookup;
 
 /// A way to people.
 #[async_trait::async_trait]
@@ -88,7 +86,7 @@ impl Receiver {
     /// Is this notice for it?
     pub fn wants(&self, notice: &Notice) -> bool {
         let what = match notice.what {
-            Told::Raised | Told::NotEscalated => true,
+            Told::Raised | Told::NotEscalated | Told::Flapping | Told::Calm => true,
             Told::Cleared => self.cleared,
         };
         what && notice.severity >= self.from && self.alarms.iter().any(|name| name.is_match(&notice.alarm))

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::names::{MayUse, template};
 use super::{Checked, Work};
-use crate::alarms::{AlarmConfig, Escalate, Levels, Severity};
+use crate::alarms::{AlarmConfig, Escalate, Glob, Inhibit, Levels, Severity};
 use crate::rules::code::{AlarmCode, Condition, Place, Verdict};
 use crate::rules::expr::scope::Allowed;
 use crate::rules::expr::tree::{BoolE, Expr, NumE};
 use crate::rules::model::{AlarmPlan, FromLevel, Occasion};
 use crate::rules::spec::{AlarmSpec, At, Cel, ConditionSpec, LevelsSpec, OnIdle};
+use crate::rules::spec_alarm::InhibitSpec;
 use crate::rules::template::Template;
 use crate::rules::yaml::{Span, Yaml};
 
@@ -127,7 +128,24 @@ fn config(work: &Work<'_>, spec: &AlarmSpec) -> AlarmConfig {
         lift_mute: spec.lift_mute.as_ref().is_some_and(|at| at.value),
         rearm_escalation: spec.rearm_escalation.as_ref().is_some_and(|at| at.value),
         latch: spec.latch.as_ref().map(|at| at.value).unwrap_or_default(),
+        inhibit_by: spec.inhibit_by.iter().map(|cause| inhibit(work, cause)).collect(),
+        notices_per_minute: spec.notices_per_minute.as_ref().map(|n| n.value.try_into().unwrap_or(u32::MAX)),
     }
+}
+
+/// Whether there are such alarms is seen when all rules are there (`links`).
+fn inhibit(work: &Work<'_>, spec: &InhibitSpec) -> Inhibit {
+    let name = spec.alarm.value.trim();
+    if name.is_empty() {
+        work.problems
+            .add(spec.alarm.span, "a cause in `inhibit_by` is the name of an alarm, or a pattern of names");
+    }
+    let from = spec.from.as_ref().map_or(Severity::Warning, |from| from.value);
+    if let Some(at) = spec.from.as_ref().filter(|_| from == Severity::None) {
+        let help = "one of: warning, serious, critical".to_owned();
+        work.problems.add_help(at.span, "an alarm at none is no cause", help);
+    }
+    Inhibit { alarms: Glob::new(name), from }
 }
 
 fn reason(work: &Work<'_>, at: &At<String>, judged: bool) -> Option<Template> {

@@ -252,6 +252,8 @@ fn rule(
     let outlines = work.outlines.into_inner();
     let definition = text::definition(problems, node);
     let links = sources::links(&spec);
+    let causes =
+        spec.alarm.iter().flat_map(|alarm| &alarm.inhibit_by).map(|cause| cause.alarm.span).collect();
     Some(Rule {
         revision: text::revision(node),
         definition,
@@ -266,6 +268,7 @@ fn rule(
         budget: spec.budget.unwrap_or_default(),
         span: spec.name.span,
         links,
+        causes,
         tests,
         code: Code { inputs, cells, by, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
     })

@@ -1,5 +1,6 @@
 //! Rules that read other rules, and files that belong together.
 
+use crate::alarms::Severity;
 use crate::rules::*;
 
 const TWO: &str = r#"
@@ -93,4 +94,69 @@ fn a_name_stands_in_one_file_only() {
     let one = "rules:\n  - name: Same\n    inputs: {wind: {topic: \"ESS:301.tel_airFlow\", field: speed}}\n    alarm: {value: wind, levels: {warning: 10.0}}\n";
     let told = mistakes(&[("a.yaml", one), ("b.yaml", one)]);
     assert_eq!(told, ["b.yaml:2:11: rule \"Same\": there is a rule of the name \"Same\" in a.yaml already"]);
+}
+
+const CAUSES: &str = r#"
+rules:
+  - name: Power.Main
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {critical: 25.0}}
+  - name: Dome
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 15.0}, inhibit_by: Power.Main}
+  - name: Camera.Alert
+    by: alert.alertId
+    inputs: {alert: {topic: "MTCamera.evt_alertRaised"}}
+    alarm:
+      severity: alert.currentSeverity + 1
+      inhibit_by: [Power.*, {alarm: Dome, from: critical}]
+  - name: Shutter
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 20.0}, inhibit_by: [Camera.Alert.REB7, "Camera.*"]}
+  - name: Report
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    trigger: {when: "wind > 10.0"}
+    tasks: {job: {ocps: {index: 1, pipeline: a.yaml, data_query: x}}}
+"#;
+
+#[test]
+fn causes_are_alarms_of_other_rules() {
+    assert_eq!(mistakes(&[("a.yaml", CAUSES)]), Vec::<String>::new());
+    let file = file("a.yaml", CAUSES);
+    let rules = compile_files(&[file], &sal_idl::Library::embedded()).rules.remove(0);
+    let camera = &rules[2].alarm.as_ref().unwrap().config;
+    let written: Vec<(&str, Severity)> =
+        camera.inhibit_by.iter().map(|i| (i.alarms.text(), i.from)).collect();
+    assert_eq!(written, [("Power.*", Severity::Warning), ("Dome", Severity::Critical)]);
+
+    let wrong = |from: &str, to: &str| mistakes(&[("a.yaml", &CAUSES.replace(from, to))]).join("\n");
+    let dome = "inhibit_by: Power.Main";
+    for (to, said) in [
+        (
+            "inhibit_by: Power.Mian",
+            "a.yaml:8:63: rule \"Dome\": there is no alarm \"Power.Mian\" (did you mean \"Power.Main\"?)",
+        ),
+        ("inhibit_by: [Pwr.*]", "no alarm of another rule has a name of the pattern \"Pwr.*\""),
+        ("inhibit_by: Report", "rule \"Report\" has no alarm"),
+        ("inhibit_by: Camera.Alert", "one alarm for each key (write the key behind it, or Camera.Alert.*)"),
+        ("inhibit_by: [Power.Main, Dome]", "an alarm is not its own cause"),
+        ("inhibit_by: \"D*\"", "an alarm is not its own cause"),
+    ] {
+        let text = wrong(dome, to);
+        assert!(text.contains(said), "{to}: {text}");
+    }
+}
+
+#[test]
+fn causes_in_a_circle_are_told_once_with_the_way_round() {
+    let wrong = |to: &str| mistakes(&[("a.yaml", &CAUSES.replace("inhibit_by: Power.Main", to))]);
+    let text = wrong("inhibit_by: [Power.Main, Shutter]");
+    assert_eq!(text.len(), 1, "{text:#?}");
+    assert!(
+        text[0].starts_with("a.yaml:8:76: rule \"Dome\": alarms are each other's cause in a circle: Dome -> Shutter -> Camera.Alert -> Dome"),
+        "{text:#?}"
+    );
+    // By patterns, too.
+    let text = wrong("inhibit_by: \"*\"");
+    assert!(text[0].contains("in a circle"), "{text:#?}");
 }

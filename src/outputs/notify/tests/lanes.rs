@@ -19,7 +19,7 @@ async fn run(receiver: Arc<Receiver>, notices: Vec<Notice>) -> Vec<NotTold> {
     let (entrance, lane) = Lane::new(receiver, "Catcher:1", FAST);
     let (failures_in, mut failures) = tokio::sync::mpsc::channel(100);
     for notice in notices {
-        entrance.try_send(notice).unwrap();
+        entrance.try_send(Bundle(vec![notice])).unwrap();
     }
     drop(entrance);
     lane.run(failures_in).await;

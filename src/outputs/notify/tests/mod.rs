@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::alarms::Bundle;
 
 /// What the server does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,11 +121,12 @@ fn notice(alarm: &str, severity: Severity) -> Notice {
         report_url: String::new(),
         task_id: String::new(),
         at: Some(salobj::Tai(37.0)),
+        inhibits: 0,
     }
 }
 
 fn message() -> Message {
-    Message { catcher: "Catcher:1".to_owned(), notices: vec![notice("Wind.High", Severity::Serious)] }
+    Message { catcher: "Catcher:1".to_owned(), notices: Bundle(vec![notice("Wind.High", Severity::Serious)]) }
 }
 
 /// Secrets of the tests.
