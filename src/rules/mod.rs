@@ -54,7 +54,7 @@ pub use flow::{
 };
 pub use format::format;
 pub use given::GivenSchemas;
-pub use import_watcher::{Imported, import_watcher};
+pub use import_watcher::{Imported, WatcherAlarm, WatcherAlarms, import_watcher, taken, watcher_alarms};
 pub use links::{LinkProblem, check_links};
 pub use model::{
     AlarmPlan, Budget, CatchUp, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri,

@@ -1,12 +1,14 @@
-//! `catcher rules check`: every mistake of every file at once.
+//! `catcher rules check`: every mistake of every file at once; names that the site's Watcher has, too.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::files::{Files, compiled, read};
 use super::{colour, show};
 use crate::cli::schemas::Instead;
+use crate::rules::{taken, watcher_alarms};
 
 /// Arguments of `catcher rules check`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +17,10 @@ pub(in crate::cli) struct Args {
     files: Files,
     #[command(flatten)]
     instead: Instead,
+    /// Refuse names of alarms that a Watcher has already; its configuration files, a later one over an earlier one:
+    /// --watcher _init.yaml --watcher _summit.yaml
+    #[arg(long, value_name = "FILE")]
+    watcher: Vec<PathBuf>,
 }
 
 /// True if all is right.
@@ -22,7 +28,12 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
     let sources = read(&args.files.files)?;
     let texts: Vec<&str> = sources.iter().map(|s| s.text.as_str()).collect();
     let schemas = args.instead.source(&texts, args.files.xml.library()?)?;
-    let checked = compiled(sources, schemas.as_ref());
+    let mut checked = compiled(sources, schemas.as_ref());
+    if !args.watcher.is_empty() {
+        let watcher = watcher_alarms(&read(&args.watcher)?, &args.files.xml.library()?);
+        let found = checked.files.iter().flat_map(|file| taken(&file.source, &file.rules, &watcher.alarms));
+        checked.mistakes.extend(found.chain(watcher.mistakes).collect::<Vec<_>>());
+    }
     let good = checked.mistakes.is_empty();
     if args.files.json {
         let files: Vec<_> = checked.files.iter().map(show::file_json).collect();

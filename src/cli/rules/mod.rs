@@ -17,7 +17,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Wrong usage, as clap has it.
-const USAGE: u8 = 2;
+pub(in crate::cli) const USAGE: u8 = 2;
 
 /// Subcommands of `catcher rules`.
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +30,8 @@ Examples:
   catcher rules check --json config_schema/examples
   catcher rules check --xml-dir ~/ts_xml/python/lsst/ts/xml/data rules/*.yaml
   catcher rules check --registry http://registry:8081 my_rules.yaml
-  catcher rules check --schemas schemas.json my_rules.yaml         (see `catcher topics schemas`)")]
+  catcher rules check --schemas schemas.json my_rules.yaml         (see `catcher topics schemas`)
+  catcher rules check --watcher Watcher/v6/_init.yaml --watcher Watcher/v6/_summit.yaml my_rules.yaml")]
     Check(check::Args),
     /// Run the tests that these rule files hold, in virtual time.
     #[command(

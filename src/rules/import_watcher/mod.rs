@@ -17,12 +17,15 @@ mod glob;
 mod group;
 mod hvac;
 mod read;
+mod taken;
 mod write;
 
 use super::diagnose::{Diagnostic, SourceFile, suggest};
 use super::schema::SchemaSource;
 use super::yaml::{self, Fields, Node, Problems, Span, Yaml};
 use build::{Made, seconds_text};
+
+pub use taken::{WatcherAlarm, WatcherAlarms, taken};
 
 /// Top-level keys of a configuration that mean nothing here: where incidents are posted is the site's configuration.
 const ELSEWHERE: &[&str] = &["escalation_url", "escalation_timeout", "narrative_server_url"];
@@ -51,26 +54,59 @@ struct Escalation {
 /// # Errors
 /// Every mistake of every file.
 pub fn import_watcher(files: &[SourceFile], schemas: &dyn SchemaSource) -> Result<Imported, Vec<Diagnostic>> {
-    let mut mistakes = Vec::new();
-    let mut read: Vec<(Problems<'_>, Node)> = Vec::new();
-    for file in files {
-        let problems = Problems::new(file);
-        match yaml::parse(file, &problems.source) {
-            Ok(node) => read.push((problems, node)),
-            Err(diagnostic) => mistakes.push(*diagnostic),
-        }
-    }
-    let imported = if mistakes.is_empty() { import(&read, schemas) } else { None };
-    for (problems, _) in read {
-        mistakes.extend(problems.into_vec());
-    }
-    match imported {
-        Some(imported) if mistakes.is_empty() => Ok(imported),
-        _ => Err(mistakes),
+    match read_all(files, schemas) {
+        (Some(read), mistakes) if mistakes.is_empty() => Ok(Imported {
+            alarms: read.made.iter().map(|m| m.alarm.clone()).collect(),
+            disabled: read.left_out.into_iter().map(|m| m.alarm).collect(),
+            text: write::file(&group::groups(read.made)),
+        }),
+        (_, mistakes) => Err(mistakes),
     }
 }
 
-fn import(files: &[(Problems<'_>, Node)], schemas: &dyn SchemaSource) -> Option<Imported> {
+/// The names of the alarms that a Watcher has, as far as its configuration can be read, and where it says so.
+pub fn watcher_alarms(files: &[SourceFile], schemas: &dyn SchemaSource) -> WatcherAlarms {
+    let (read, mistakes) = read_all(files, schemas);
+    let mut alarms = Vec::new();
+    if let Some(Read { made, file, .. }) = read
+        && let Some(file) = files.get(file)
+    {
+        let source = file.text.as_str().into();
+        let line = |span| Diagnostic::at(file, &source, span, "").line;
+        let of = |m: Made| WatcherAlarm { name: m.alarm, file: file.name.clone(), line: line(m.span) };
+        alarms.extend(made.into_iter().map(of));
+    }
+    WatcherAlarms { alarms, mistakes }
+}
+
+/// What a configuration has.
+struct Read {
+    /// Alarms.
+    made: Vec<Made>,
+    /// Alarms that need a component that is disabled.
+    left_out: Vec<Made>,
+    /// Number of the file that holds the rules.
+    file: usize,
+}
+
+fn read_all(files: &[SourceFile], schemas: &dyn SchemaSource) -> (Option<Read>, Vec<Diagnostic>) {
+    let mut mistakes = Vec::new();
+    let mut parsed: Vec<(Problems<'_>, Node)> = Vec::new();
+    for file in files {
+        let problems = Problems::new(file);
+        match yaml::parse(file, &problems.source) {
+            Ok(node) => parsed.push((problems, node)),
+            Err(diagnostic) => mistakes.push(*diagnostic),
+        }
+    }
+    let read = if mistakes.is_empty() { import(&parsed, schemas) } else { None };
+    for (problems, _) in parsed {
+        mistakes.extend(problems.into_vec());
+    }
+    (read, mistakes)
+}
+
+fn import(files: &[(Problems<'_>, Node)], schemas: &dyn SchemaSource) -> Option<Read> {
     for (problems, node) in files {
         let mut top = Fields::of(node, "a configuration of the Watcher", problems)?;
         for key in [
@@ -117,18 +153,15 @@ fn import(files: &[(Problems<'_>, Node)], schemas: &dyn SchemaSource) -> Option<
     for node in read::list(node, "rules", problems) {
         class(node, problems, schemas, &mut made);
     }
-    let (left, mut made): (Vec<Made>, Vec<Made>) =
+    let (left_out, mut made): (Vec<Made>, Vec<Made>) =
         made.into_iter().partition(|m| m.remotes.iter().any(|r| disabled.contains(r)));
     tell_apart(&mut made, problems);
     for one in &mut made {
         let found = escalation.iter().find(|e| e.globs.iter().any(|g| glob::matches(g, &one.alarm)));
         one.finish_alarm(&delays, found.map(|e| (e.responder.as_str(), e.delay.as_str())));
     }
-    Some(Imported {
-        alarms: made.iter().map(|m| m.alarm.clone()).collect(),
-        disabled: left.into_iter().map(|m| m.alarm).collect(),
-        text: write::file(&group::groups(made)),
-    })
+    let file = files.iter().position(|(p, _)| std::ptr::eq(p, problems)).unwrap_or_default();
+    Some(Read { made, left_out, file })
 }
 
 fn class(node: &Node, problems: &Problems<'_>, schemas: &dyn SchemaSource, made: &mut Vec<Made>) {

@@ -1,6 +1,6 @@
 //! `import_watcher` on a configuration of a summit's size, and on a wrong one.
 
-use crate::rules::{Rule, SourceFile, compile, import_watcher};
+use crate::rules::{Rule, SourceFile, compile, import_watcher, taken, watcher_alarms};
 
 fn file(name: &str) -> SourceFile {
     let path = format!("{}/tests/data/watcher_config/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -157,4 +157,59 @@ fn every_mistake_is_told_at_once_with_its_place() {
     let mistakes = import_watcher(&[file("wrong.yaml")], &library).unwrap_err();
     let text: String = mistakes.iter().map(|d| format!("{d}\n")).collect();
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn names_that_the_watcher_has_are_refused_with_both_places() {
+    let library = sal_idl::Library::embedded();
+    let watcher = watcher_alarms(&[file("_summit.yaml")], &library);
+    assert_eq!((watcher.alarms.len(), watcher.mistakes.len()), (215, 0));
+    let ours = SourceFile {
+        name: "ours.yaml".into(),
+        text: r#"rules:
+  - name: Wind.High
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: ATCameraDewar
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: HVAC.Flow02
+    mode: shadow
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: Heartbeat.ESS:$(index)
+    template: {index: }
+    instances: [{index: 301}, {index: 302}, {index: 999}]
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: Humidity
+    by: rh.sensorName
+    inputs: {rh: {topic: "ESS:*.tel_relativeHumidity", field: relativeHumidityItem}}
+    alarm: {value: rh, levels: {warning: 70.0}}
+"#
+        .into(),
+    };
+    let rules = compile(&ours, &library)
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(false)).collect::<String>()));
+    let text: String = taken(&ours, &rules, &watcher.alarms).iter().map(|d| format!("{d}\n")).collect();
+    insta::assert_snapshot!(text);
+    let summit = file("_summit.yaml");
+    let dewar = watcher.alarms.iter().find(|a| a.name == "ATCameraDewar").unwrap();
+    let place = summit.text.lines().take(dewar.line).collect::<Vec<_>>().join("\n");
+    let class = place.rfind("classname: ").map(|at| &place[at..]).unwrap();
+    assert!(class.starts_with("classname: ATCameraDewar"), "{class}");
+}
+
+#[test]
+fn what_cannot_be_read_of_the_watcher_is_told_beside_the_names_that_are_known() {
+    let library = sal_idl::Library::embedded();
+    let watcher = watcher_alarms(
+        &[config(
+            "rules:\n- {classname: Enabled, configs: [{name: ATDome}]}\n- {classname: Unheard, configs: [{}]}\n",
+        )],
+        &library,
+    );
+    assert_eq!(watcher.alarms.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["Enabled.ATDome:0"]);
+    assert_eq!(watcher.mistakes.len(), 1);
+    assert!(watcher.mistakes[0].to_string().contains("config.yaml:3"), "{}", watcher.mistakes[0]);
 }
