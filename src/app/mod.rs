@@ -12,6 +12,7 @@
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
 //! | reporter | writes reports |
 //! | notifier | tells receivers and the escalation service |
+//! | LOVE | sends alarms to the operators' display |
 //! | core loop | owns rules, alarms and runs |
 //! | CSC | takes commands; comes last, so that everything is there when the first command arrives |
 
@@ -21,6 +22,7 @@ pub mod efd_inputs;
 pub mod efd_outbox;
 pub mod fault;
 pub mod handle;
+pub mod love;
 pub mod notifier;
 pub mod parts;
 pub mod recorder;
@@ -195,6 +197,12 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let (teller, notifier) = notifier::notifier(Arc::clone(&site), core_handle.clone(), catcher);
     parts.add("notifier", notifier.run());
 
+    let bus = Arc::clone(&publisher) as Arc<dyn Publish>;
+    let index = options.csc.index;
+    let (publish, love) =
+        love::love(&site, core_handle.clone(), &component, index, domain, bus).map_err(StartError::Local)?;
+    parts.add("LOVE", love.run());
+
     let began = clock.now();
     let (mut core, first) = recover(&recovered.entries, schemas.as_ref(), began);
     core.lend_stopwatch(stopwatch);
@@ -220,7 +228,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
             .filter(|(key, _)| key.starts_with("command/"))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
-        publish: Arc::clone(&publisher) as Arc<dyn Publish>,
+        publish,
         driver,
         reporter: reporter_in,
         results: Some(results),

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::efd::EfdConfig;
+use crate::outputs::love::LoveConfig;
 use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
 pub use backends::BackendsConfig;
@@ -60,6 +61,10 @@ pub struct CatcherConfig {
     /// Who is told of which alarms, besides the bus.
     #[serde(default)]
     pub receivers: Vec<ReceiverConfig>,
+    /// LOVE, the operators' display, to which the Catcher sends its alarms itself. Without it LOVE has what its own producer
+    /// reads from the bus.
+    #[serde(default)]
+    pub love: Option<LoveConfig>,
     /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
     #[serde(default)]
     pub report_url: String,

@@ -13,9 +13,13 @@ use crate::alarms::AlarmConfig;
 use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
 use crate::outputs::efd::Efd;
+use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource, SourceFile, compile, compile_files};
 use crate::tasks::driver::Order;
+
+/// What talks to the servers that a site names.
+type Clients = (Option<Arc<dyn Efd>>, Notify, Option<Manager>);
 
 /// Sub-folder of the configuration that holds rule files.
 const RULES: &str = "rules";
@@ -34,14 +38,14 @@ impl CatcherCsc {
         let compiled = tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()));
         let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
         rules.retain(|rule| !disabled.contains(&rule.name));
-        let (efd, notify) = self.clients(&config)?;
+        let (efd, notify, love) = self.clients(&config)?;
         let made = self.backends.make(&config).map_err(|problems| problems.join("\n"))?;
         self.backends.refuse(&rules, &made)?;
         let incidents =
             notify.escalation.is_some().then(|| sal_idl::names::name_index("Catcher", Some(index)));
         let settings = Settings { incident_owner: incidents, ..settings(&config, &self.report_base) };
         let limits = config.max_concurrent_steps.clone();
-        self.site.set(config, efd, notify);
+        self.site.set(config, efd, notify, love);
         self.backends.set(&made);
         let order = Order::Configure { backends: made, limits };
         self.driver.order(order).await.map_err(|gone| gone.to_string())?;
@@ -51,16 +55,18 @@ impl CatcherCsc {
 
 impl CatcherCsc {
     /// Clients of the servers that the site names; what is wrong with any of them is told together.
-    fn clients(&self, config: &CatcherConfig) -> Result<(Option<Arc<dyn Efd>>, Notify), String> {
+    fn clients(&self, config: &CatcherConfig) -> Result<Clients, String> {
         let secrets = |name: &str| (self.secrets)(name);
         let efd = config.efd.as_ref().map(|efd| efd.client(secrets)).transpose();
         let notify = Notify::new(&config.notify(), &secrets);
-        match (efd, notify) {
-            (Ok(efd), Ok(notify)) => Ok((efd, notify)),
-            (efd, notify) => {
+        let love = config.love.as_ref().map(|love| love.manager(&secrets)).transpose();
+        match (efd, notify, love) {
+            (Ok(efd), Ok(notify), Ok(love)) => Ok((efd, notify, love)),
+            (efd, notify, love) => {
                 let efd = efd.err().into_iter().flatten().map(|p| format!("at efd: {p}"));
                 let notify = notify.err().into_iter().flatten().map(|p| format!("at {p}"));
-                Err(efd.chain(notify).collect::<Vec<_>>().join("\n"))
+                let love = love.err().into_iter().flatten().map(|p| format!("at {p}"));
+                Err(efd.chain(notify).chain(love).collect::<Vec<_>>().join("\n"))
             }
         }
     }

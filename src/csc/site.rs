@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::config::CatcherConfig;
 use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table};
+use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
 
 /// The applied configuration; empty before the first `start`. Readers take a snapshot.
@@ -15,12 +17,20 @@ pub struct Site {
     config: ArcSwapOption<CatcherConfig>,
     efd: ArcSwapOption<Arc<dyn Efd>>,
     notify: ArcSwapOption<Notify>,
+    love: watch::Sender<Option<Arc<Manager>>>,
 }
 
 impl Site {
-    /// Replaces configuration, EFD, and who is told.
-    pub fn set(&self, config: CatcherConfig, efd: Option<Arc<dyn Efd>>, notify: Notify) {
+    /// Replaces configuration, EFD, who is told, and LOVE.
+    pub fn set(
+        &self,
+        config: CatcherConfig,
+        efd: Option<Arc<dyn Efd>>,
+        notify: Notify,
+        love: Option<Manager>,
+    ) {
         self.notify.store(Some(Arc::new(notify)));
+        self.love.send_replace(love.map(Arc::new));
         self.config.store(Some(Arc::new(config)));
         self.efd.store(efd.map(Arc::new));
     }
@@ -33,6 +43,11 @@ impl Site {
     /// Who is told, and by which services.
     pub fn notify(&self) -> Option<Arc<Notify>> {
         self.notify.load_full()
+    }
+
+    /// The LOVE-manager that is configured, now and whenever that changes.
+    pub fn love(&self) -> watch::Receiver<Option<Arc<Manager>>> {
+        self.love.subscribe()
     }
 
     /// The EFD, if one is configured.

@@ -10,6 +10,7 @@ use salobj_testbed::Bus as TestBus;
 
 use super::*;
 use crate::app;
+use crate::outputs::love::tests as love;
 use crate::outputs::notify::tests::{Does, Server};
 
 const RULES: &str = r#"
@@ -54,6 +55,7 @@ struct Site {
     squadcast: Server,
     hook: Server,
     narrative: Server,
+    love: love::FakeManager,
     weather: Controller,
 }
 
@@ -64,6 +66,7 @@ impl Site {
         let squadcast = Server::start(&[Does::Answer(202, "")]).await;
         let hook = Server::start(&[Does::Answer(500, "busy"), Does::Answer(200, "")]).await;
         let narrative = Server::start(&[Does::Answer(200, "{}")]).await;
+        let love = love::FakeManager::start(&[love::Does::Serve]).await;
         let dir = folder.path().join("config");
         std::fs::create_dir_all(dir.join("rules")).unwrap();
         std::fs::write(dir.join("rules/wind.yaml"), RULES).unwrap();
@@ -71,6 +74,7 @@ impl Site {
             "auto_acknowledge_delay_s": 0.0, "auto_unacknowledge_delay_s": 0.0, "allowed_commands": [],
             "instances": [{"sal_index": 1, "rules": ["*.yaml"]}],
             "escalation_url": squadcast.url(), "narrative_server_url": narrative.url(),
+            "love": {"url": love.url(), "password_env": "LOVE_PASSWORD"},
             "receivers": [{"name": "ops", "alarms": ["wind.*"], "webhook": {"url": hook.url()}}],
         });
         std::fs::write(dir.join("_init.yaml"), serde_saphyr::to_string(&init).unwrap()).unwrap();
@@ -78,14 +82,18 @@ impl Site {
         let component = sal_idl::Library::embedded().component("ESS").unwrap();
         let weather = Controller::write_only(&domain, component, 301).unwrap();
         weather.start(Arc::new(NoCommands)).await.unwrap();
-        Site { bus, folder, squadcast, hook, narrative, weather }
+        Site { bus, folder, squadcast, hook, narrative, love, weather }
     }
 
     async fn catcher(&self, n: u32, data: &Path) -> app::Running {
         let mut csc = CscOptions::new(1);
         csc.initial_state = Some(SummaryState::Enabled);
         csc.config_dir = Some(self.folder.path().join("config"));
-        let key = |name: &str| (name == "ESCALATION_KEY").then(|| "key".to_owned());
+        let key = |name: &str| match name {
+            "ESCALATION_KEY" => Some("key".to_owned()),
+            "LOVE_PASSWORD" => Some(love::PASSWORD.to_owned()),
+            _ => None,
+        };
         let options = app::Options {
             csc,
             data_dir: data.to_owned(),
@@ -140,6 +148,8 @@ async fn a_site_is_told_and_an_operator_answers() {
         site.hook.requests().len() >= 2 && site.hook.bodies()[1]["summary"] == "CRITICAL Wind.High: wind 30.0"
     })
     .await;
+    let mut browser = site.love.browser();
+    browser.until("LOVE shows it", |all| love::severity_is(all, "Wind.High", 4) && all.len() == 2).await;
     until("an incident is opened", || !site.squadcast.requests().is_empty()).await;
     let id = site.squadcast.bodies()[0]["event_id"].as_str().unwrap().to_owned();
     until("its id is shown", || {
@@ -210,6 +220,10 @@ async fn a_site_is_told_and_an_operator_answers() {
         ("acknowledgedBy", "eve".into()),
     ];
     assert_eq!(command(&remote, "acknowledge", &acknowledge).await.unwrap(), "acknowledged: Wind.High");
+    let acknowledged = |all: &std::collections::BTreeMap<String, Json>| {
+        love::value(&all["Wind.High"], "acknowledgedBy") == "eve"
+    };
+    browser.until("LOVE shows who acknowledged", acknowledged).await;
     until("the incident is closed", || site.squadcast.bodies().last().unwrap()["status"] == "resolve").await;
     assert_eq!(site.squadcast.bodies().last().unwrap()["event_id"], id.as_str());
     remote.close().await;
