@@ -5,6 +5,7 @@
 mod alarms;
 mod data;
 mod demo;
+mod love;
 mod progress;
 mod replay;
 mod rules;
@@ -49,6 +50,9 @@ enum Command {
     /// Look at the alarms of a running Catcher, and mute them.
     #[command(subcommand)]
     Alarms(alarms::Command),
+    /// Show the Catcher's alarms in LOVE, the operators' display.
+    #[command(subcommand)]
+    Love(love::Command),
     /// Print the generated schemas.
     Schema(schema::Args),
     /// Print shell completions.
@@ -88,6 +92,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Alarms(command) => alarms::run(command),
+        Command::Love(command) => love::run(command),
         Command::Replay(args) => replay::run(&args),
         Command::Topics(command) => topics::run(command),
         Command::Schema(args) => schema::run(&args),
