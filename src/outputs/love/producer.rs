@@ -269,14 +269,11 @@ impl Producer {
             self.fell_behind();
         }
         let alarms = self.all.all().await.map_err(|_| LinkError::Stopping)?;
-        if owed.active {
-            let mut active: Vec<&AlarmSnapshot> =
-                alarms.iter().filter(|a| a.severity != Severity::None).collect();
-            active.sort_by_key(|alarm| std::cmp::Reverse(alarm.severity));
-            for alarm in active.into_iter().take(self.options.burst) {
-                self.send_one(socket, alarm).await?;
-            }
-        }
+        let mut active: Vec<AlarmSnapshot> = match owed.active {
+            true => alarms.iter().filter(|alarm| alarm.severity != Severity::None).cloned().collect(),
+            false => Vec::new(),
+        };
+        active.sort_by_key(|alarm| std::cmp::Reverse(alarm.severity));
         if owed.list {
             let (message, left_out) = self.face.list(alarms, self.clock.now());
             if left_out > 0 {
@@ -284,6 +281,9 @@ impl Producer {
             }
             self.send(socket, Message::text(message)).await?;
             Figures::count(&self.tap.figures.lists);
+        }
+        for alarm in active.iter().take(self.options.burst) {
+            self.send_one(socket, alarm).await?;
         }
         Ok(())
     }

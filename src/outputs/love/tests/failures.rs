@@ -39,7 +39,7 @@ async fn while_the_manager_takes_nothing_the_core_never_waits_and_what_is_lost_i
     until("it is connected", || bench.tap.figures().connected()).await;
     // Long texts fill the sockets' buffers, then the queue.
     let long = "x".repeat(20_000);
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     let mut n = 0;
     while bench.count(|f| &f.lost) < 10 {
         bench.set(&format!("A.{}", n % 700), Severity::Warning, &long);

@@ -131,7 +131,6 @@ impl Browser {
     }
 }
 
-#[allow(clippy::result_large_err, reason = "the library's type")]
 async fn serve(stream: TcpStream, does: Does, groups: Arc<Mutex<Groups>>) {
     if does == Does::Hang {
         return std::future::pending().await;
