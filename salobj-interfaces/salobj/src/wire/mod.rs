@@ -4,18 +4,21 @@
 //!  00 | schema id, 4 bytes big-endian | Avro binary, fields in the writer's order
 //!
 //!  values ──► Encoder (own schema) ──► bytes ──► Decoder (writer's schema resolved to our topic) ──► values
-//!                                         └────► Plan (writer's schema, only the fields wanted)  ──► cells
+//!                                         ├────► Plan (writer's schema, only the fields wanted)  ──► cells
+//!                                         └────► AnyRecord (writer's schema) ──► JSON, to look at
 //! ```
 //! apache-avro reads the schemas, checks whether they resolve, and writes records. Reading is done by a [`Plan`]: it
 //! skips what is not wanted, allocates nothing for scalars, and takes any input without a panic and without memory
 //! beyond the size of the input.
 
+mod any;
 mod cursor;
 mod decode;
 mod encode;
 mod plan;
 mod run;
 
+pub use any::AnyRecord;
 pub use decode::{Decoder, default_value};
 pub use encode::Encoder;
 pub use plan::{Kind, Plan, PlanError, Select, Want};
