@@ -3,12 +3,18 @@
 //!
 //! The recording is made first (not measured), with the mix of records of the throughput benchmark; then it is read,
 //! unpacked, decoded and played on one thread, as the program does it.
+//!
+//! The reference reads a part of the same recording, decodes the same fields, and gives the conditions of the same rules to
+//! the `cel` crate's interpreter, windows recomputed from their values. It has no alarms, runs, hysteresis or silence.
+//! Without `--bench` (as under `cargo test --bench replay`) 5400 records are enough to see that the counts are right.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 #[path = "throughput/mix.rs"]
 mod mix;
+#[path = "replay/reference.rs"]
+mod reference;
 #[path = "throughput/rules.rs"]
 mod rules;
 
@@ -29,9 +35,9 @@ use salobj::wire::Encoder;
 /// What to measure.
 #[derive(Parser)]
 struct Args {
-    /// Records of the night.
-    #[arg(long, default_value_t = 5_400_000)]
-    records: u64,
+    /// Records of the night; 5.4 million, without --bench 5400.
+    #[arg(long)]
+    records: Option<u64>,
     /// Records in a second of it.
     #[arg(long, default_value_t = 150.0)]
     rate: f64,
@@ -45,30 +51,41 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let night = Night {
+        records: args.records.unwrap_or(if args.bench { 5_400_000 } else { 5_400 }),
+        rate: args.rate,
+    };
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("night.catcher");
     let begun = Instant::now();
-    record(&path, &args)?;
+    record(&path, &night)?;
     let made_s = begun.elapsed().as_secs_f64();
     let bytes = std::fs::metadata(&path)?.len();
-    let night_s = args.records as f64 / args.rate;
+    let night_s = night.records as f64 / night.rate;
     if !args.json {
         println!(
             "{} records of {:.1} h, {} MB, made in {made_s:.1} s",
-            args.records,
+            night.records,
             night_s / 3600.0,
             bytes >> 20
         );
     }
     let begun = Instant::now();
-    let (samples, severities, runs) = replay(&path, begin(), args.records)?;
+    let (samples, severities, runs) = replay(&path, begin(), night.records)?;
     let replay_s = begun.elapsed().as_secs_f64();
-    ensure!(severities > 0 && runs > 0, "nothing happened: {severities} severities, {runs} runs");
-    let rate = args.records as f64 / replay_s;
+    ensure!(
+        severities > 0 && (runs > 0 || !args.bench),
+        "nothing happened: {severities} severities, {runs} runs"
+    );
+    let rate = night.records as f64 / replay_s;
+    let part = (night.records / 20).max(5_000);
+    let interpreted = reference::rate(&path, part)?;
+    let aim_s = 36.0 * night.records as f64 / 5_400_000.0;
     if args.json {
         let figures = serde_json::json!({
             "records": args.records, "night_s": night_s, "replay_s": replay_s, "records_per_s": rate,
-            "times_as_fast": night_s / replay_s, "severities": severities, "runs": runs, "bytes": bytes,
+            "times_as_fast": night_s / replay_s, "severities": severities, "runs": runs, "bytes": bytes, "aim_s": aim_s, "reached": replay_s <= aim_s,
+            "reference_records_per_s": interpreted, "ratio": rate / interpreted,
         });
         println!("{figures}");
     } else {
@@ -76,15 +93,26 @@ fn main() -> anyhow::Result<()> {
             "replayed in {replay_s:.1} s: {rate:.0} records/s, {:.0} times as fast; {samples} samples, {severities} severities, {runs} runs",
             night_s / replay_s
         );
+        let word = if replay_s <= aim_s { "reached" } else { "NOT REACHED" };
+        println!(
+            "aim at most {aim_s:.1} s: {word}; cel on the same records {interpreted:.0} records/s: ratio {:.2}",
+            rate / interpreted
+        );
     }
     Ok(())
+}
+
+/// What is recorded.
+struct Night {
+    records: u64,
+    rate: f64,
 }
 
 fn begin() -> f64 {
     1_795_219_237.0
 }
 
-fn record(path: &Path, args: &Args) -> anyhow::Result<()> {
+fn record(path: &Path, night: &Night) -> anyhow::Result<()> {
     let mix = mix::Mix::new("bench")?;
     let session =
         Session { source: "bench".into(), subname: "bench".into(), began: begin(), ..Session::default() };
@@ -103,10 +131,10 @@ fn record(path: &Path, args: &Args) -> anyhow::Result<()> {
     }
     ensure!(mix.topics().len() == parts.len(), "every topic has its encoder");
     let mut offsets = vec![0_i64; parts.len()];
-    for n in 0..args.records {
+    for n in 0..night.records {
         let at = mix.turns[(n % mix.turns.len() as u64) as usize];
         let (id, topic, encoder) = &parts[at];
-        let sent = begin() + n as f64 / args.rate;
+        let sent = begin() + n as f64 / night.rate;
         let value = encoder.encode(*id, &mix::values(encoder.topic(), n, sent))?;
         let record = RecordRef {
             topic: *topic,
