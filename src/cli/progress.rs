@@ -35,6 +35,13 @@ impl Progress {
         }
     }
 
+    /// `done` units are done by now: for steps that are few and long.
+    pub(super) fn at(&mut self, done: u64, text: impl FnOnce() -> String) {
+        if self.shown {
+            self.draw(done, text);
+        }
+    }
+
     fn draw(&mut self, done: u64, text: impl FnOnce() -> String) {
         let now = Clock::System.now();
         if now - self.drawn < DRAW_S {

@@ -11,14 +11,14 @@ use anyhow::{Context, bail};
 use salobj::{Clock, Tai};
 use serde_json::json;
 
-use super::data::{Data, Needs, Opened};
+use super::data::{Needs, Opened, Played};
+use super::outside::Outside;
 use super::progress::Progress;
 use super::rules::files::{self, Unreadable};
 use super::rules::show::mistakes;
-use super::topics::XmlDir;
 use crate::core::Settings;
-use crate::replay::{Answers, Exact, RecordedSchemas, Replay, Transition, What};
-use crate::rules::{Rule, SchemaSource};
+use crate::replay::{Answers, Exact, Replay, Transition, What};
+use crate::rules::Rule;
 
 pub(super) use show::{page_of, row, write_page};
 
@@ -32,7 +32,7 @@ const USAGE: u8 = 2;
 without an answer their outcome is unknown. Runs are listed as they would have started; none is carried out.
 
 Exit code: 0 it was replayed, 1 a rule file has mistakes, the data are damaged, or --exact found a difference,
-2 a file cannot be read.
+2 a file cannot be read. --json prints a line for each transition, then one with the counts.
 
 Examples:
   catcher replay my_rules.yaml --data night.catcher
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(value_name = "RULES", required_unless_present = "exact")]
     rules: Vec<PathBuf>,
     #[command(flatten)]
-    data: Data,
+    played: Played,
     /// Replay a recorded live run (`run_catcher --record`) input by input, with the rules that ran then, and compare with
     /// what happened.
     #[arg(long, conflicts_with_all = ["rules", "results", "from_kafka", "efd"])]
@@ -53,21 +53,15 @@ pub(super) struct Args {
     /// What steps answer: a YAML file, `Rule: {step: {exit_code: 0}}`, as `results` of a rule's tests.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// Print JSON lines: one for each transition, then one with the counts.
-    #[arg(long)]
-    json: bool,
     /// List also what only explains: reasons of standing alarms, steps, what is unknown.
     #[arg(long)]
     all: bool,
-    /// Also write a page with a plot: severities over time, runs.
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    #[command(flatten)]
-    xml: XmlDir,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let done = if args.exact { exact(args) } else { free(args) };
+pub(super) fn run(args: &Args, outside: &Outside) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = play(args, outside, &mut out);
+    out.flush()?;
     match done {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
@@ -79,36 +73,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Reads and compiles rule files with the library's interfaces and those of the recording; `None` if they have mistakes,
-/// which are told.
-pub(super) fn rules_of(
-    paths: &[PathBuf],
-    schemas: &dyn SchemaSource,
-    out: &mut impl Write,
-) -> anyhow::Result<Option<Vec<Arc<Rule>>>> {
-    let checked = files::compiled(files::read(paths)?, schemas);
-    if !checked.mistakes.is_empty() {
-        mistakes(&checked.mistakes, super::rules::colour(), out)?;
-        return Ok(None);
-    }
-    Ok(Some(checked.files.into_iter().flat_map(|f| f.rules).collect()))
+/// True if it was replayed, and, with --exact, if nothing differs.
+pub(super) fn play(args: &Args, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    if args.exact { exact(args, outside, out) } else { free(args, outside, out) }
 }
 
-fn free(args: &Args) -> anyhow::Result<bool> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let library = args.xml.library()?;
-    let summary = args.data.summary()?;
-    let schemas = RecordedSchemas::new(&library, summary.as_slice());
-    let Some(rules) = rules_of(&args.rules, &schemas, &mut out)? else {
-        out.flush()?;
+fn free(args: &Args, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    let Played { data, json, plot, interfaces } = &args.played;
+    let sources = files::read(&args.rules)?;
+    let schemas = data.schemas(interfaces, &sources, outside)?;
+    let checked = files::compiled(sources, schemas.as_ref());
+    if !checked.mistakes.is_empty() {
+        mistakes(&checked.mistakes, super::rules::colour(), out)?;
         return Ok(false);
-    };
+    }
+    let rules: Vec<Arc<Rule>> = checked.files.into_iter().flat_map(|f| f.rules).collect();
     let answers = answers(args.results.as_deref(), &rules)?;
-    let opened = args.data.open(&Needs::of(&rules), &schemas, args.json)?;
+    let opened = data.open(&Needs::of(&rules), schemas.as_ref(), outside, *json)?;
     let clock = Clock::System;
     let begun = clock.now();
-    let mut replays = [Replay::new(rules, Settings::default(), answers, &schemas, opened.span)];
-    let mut progress = Progress::new("replay", opened.bytes(), args.json);
+    let mut replays = [Replay::new(rules, Settings::default(), answers, schemas.as_ref(), opened.span)];
+    let mut progress = Progress::new("replay", opened.bytes(), *json);
     opened.play(&mut replays, &mut progress)?;
     drop(progress);
     let elapsed_s = clock.now() - begun;
@@ -117,7 +102,7 @@ fn free(args: &Args) -> anyhow::Result<bool> {
     let mut notes = opened.notes.clone();
     notes.extend(replay.warnings().iter().cloned());
     let shown: Vec<&Transition> = replay.transitions().iter().filter(|t| args.all || is_news(t)).collect();
-    if args.json {
+    if *json {
         for transition in &shown {
             writeln!(out, "{}", serde_json::to_string(transition)?)?;
         }
@@ -127,19 +112,18 @@ fn free(args: &Args) -> anyhow::Result<bool> {
         });
         writeln!(out, "{last}")?;
     } else {
-        show::table(&shown, &mut out)?;
-        show::end(replay, range, elapsed_s, &mut out)?;
+        show::table(&shown, out)?;
+        show::end(replay, range, elapsed_s, out)?;
         super::tell(&notes);
     }
-    out.flush()?;
-    if let Some(path) = &args.plot {
+    if let Some(path) = plot {
         let title = format!("Replay {} to {}", range.0.utc_iso(), range.1.utc_iso());
         write_page(path, &page_of(&title, &notes, &[("", replay.transitions())], &shown, range))?;
     }
     Ok(true)
 }
 
-fn answers(path: Option<&Path>, rules: &[Arc<Rule>]) -> anyhow::Result<Answers> {
+pub(super) fn answers(path: Option<&Path>, rules: &[Arc<Rule>]) -> anyhow::Result<Answers> {
     let Some(path) = path else { return Ok(Answers::default()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let answers = Answers::read(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
@@ -164,27 +148,21 @@ fn is_news(transition: &Transition) -> bool {
     }
 }
 
-fn exact(args: &Args) -> anyhow::Result<bool> {
-    let path = args.data.recording().context("--exact needs a recording: --data FILE")?;
-    let library = args.xml.library()?.with_compiled_in("Catcher")?;
-    let summary = args.data.summary()?;
-    let schemas = RecordedSchemas::new(&library, summary.as_slice());
-    let opened: Opened =
-        args.data.open(&Needs { topics: Vec::new(), series: Vec::new() }, &schemas, args.json)?;
-    let mut exact = Exact::new(&schemas);
-    let mut reader = opened.reader()?;
-    let mut progress = Progress::new("replay", opened.bytes(), args.json);
-    loop {
-        let position = reader.position();
-        let Some(item) = reader.next_item().with_context(|| path.display().to_string())? else { break };
-        exact.item(&item).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-        progress.step(position, String::new);
-    }
+fn exact(args: &Args, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    let Played { data, json, plot, interfaces } = &args.played;
+    let path = data.recording().context("--exact needs a recording: --data FILE")?;
+    let schemas = data.schemas(interfaces, &[], outside)?;
+    let opened: Opened = data.open(&Needs::default(), schemas.as_ref(), outside, *json)?;
+    let mut exact = Exact::new(schemas.as_ref());
+    let mut progress = Progress::new("replay", opened.bytes(), *json);
+    opened.each(&mut progress, |item| {
+        exact.item(item).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        Ok(true)
+    })?;
     drop(progress);
-    let mut out = BufWriter::new(std::io::stdout().lock());
     let difference = exact.difference();
     let shown: Vec<&Transition> = exact.transitions().iter().filter(|t| args.all || is_news(t)).collect();
-    if args.json {
+    if *json {
         for transition in &shown {
             writeln!(out, "{}", serde_json::to_string(transition)?)?;
         }
@@ -194,7 +172,7 @@ fn exact(args: &Args) -> anyhow::Result<bool> {
         });
         writeln!(out, "{last}")?;
     } else {
-        show::table(&shown, &mut out)?;
+        show::table(&shown, out)?;
         let (made, records) = (exact.transitions().len(), exact.records());
         match &difference {
             None => writeln!(out, "{records} records, {made} transitions: the same as live")?,
@@ -215,8 +193,7 @@ fn exact(args: &Args) -> anyhow::Result<bool> {
         }
         super::tell(&opened.notes);
     }
-    out.flush()?;
-    if let Some(path) = &args.plot {
+    if let Some(path) = plot {
         let ends = (exact.transitions().first(), exact.transitions().last());
         let range = ends.0.zip(ends.1).map_or((Tai::default(), Tai(1.0)), |(a, b)| (a.at, b.at));
         let lists = [("", exact.transitions())];

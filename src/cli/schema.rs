@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 /// Arguments of `catcher schema`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  catcher schema rules > rules.yaml
+  catcher schema config > Catcher.yaml")]
 pub(super) struct Args {
     /// Which schema.
     #[arg(value_enum)]

@@ -49,11 +49,18 @@ impl CatcherCsc {
         }
         request.in_progress(COMPILE_ESTIMATE, "compiling").map_err(|e| e.to_string())?;
         self.schemas.learn(&definition).await;
-        let schemas = Arc::clone(&self.schemas);
-        let compiled = tokio::task::spawn_blocking(move || {
-            super::compile_text("definition", &definition, schemas.as_ref())
-        });
-        let rules = compiled.await.map_err(|e| format!("the definition could not be compiled: {e}"))??;
+        let compile = || {
+            let (definition, schemas) = (definition.clone(), Arc::clone(&self.schemas));
+            tokio::task::spawn_blocking(move || {
+                super::compile_text("definition", &definition, schemas.as_ref())
+            })
+        };
+        let failed = |e: tokio::task::JoinError| format!("the definition could not be compiled: {e}");
+        let mut compiled = compile().await.map_err(failed)?;
+        if compiled.is_err() && self.schemas.learn_missed().await {
+            compiled = compile().await.map_err(failed)?;
+        }
+        let rules = compiled?;
         self.backends.refuse(&rules, &[])?;
         self.core.command(Command::AddRule { rules, enabled }).await
     }

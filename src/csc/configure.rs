@@ -33,10 +33,18 @@ impl CatcherCsc {
         for file in &files {
             self.schemas.learn(&file.text).await;
         }
-        let schemas = Arc::clone(&self.schemas);
         let disabled = instance.disabled_rules.clone();
-        let compiled = tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()));
-        let mut rules = compiled.await.map_err(|e| format!("the rules could not be compiled: {e}"))??;
+        let files = Arc::new(files);
+        let compile = || {
+            let (files, schemas) = (Arc::clone(&files), Arc::clone(&self.schemas));
+            tokio::task::spawn_blocking(move || compile_all(&files, schemas.as_ref()))
+        };
+        let failed = |e: tokio::task::JoinError| format!("the rules could not be compiled: {e}");
+        let mut compiled = compile().await.map_err(failed)?;
+        if compiled.is_err() && self.schemas.learn_missed().await {
+            compiled = compile().await.map_err(failed)?;
+        }
+        let mut rules = compiled?;
         rules.retain(|rule| !disabled.contains(&rule.name));
         let (efd, notify, love) = self.clients(&config)?;
         let made = self.backends.make(&config).map_err(|problems| problems.join("\n"))?;

@@ -1,14 +1,13 @@
 //! Interfaces that the library does not have, from the schemas that their components have registered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, RwLock};
 
 use regex::Regex;
 use sal_idl::{Enumeration, Library, Topic, names};
 use salobj::transport::Transport;
 
-use super::avro_topic::topic_schema;
-use crate::rules::{KAFKA, SchemaError, SchemaSource, TopicSchema};
+use crate::rules::{KAFKA, SchemaError, SchemaSource, TopicSchema, kafka_topic_schema};
 
 /// A topic as rules write it: `ESS:301.tel_airFlow`, `Test.evt_x`, `Test.ackcmd`.
 static TOPIC: LazyLock<Regex> = LazyLock::new(|| {
@@ -30,6 +29,8 @@ pub struct BusSchemas {
     transport: Arc<dyn Transport>,
     subname: String,
     learnt: RwLock<BTreeMap<Key, Result<Arc<TopicSchema>, String>>>,
+    /// What was asked for in vain.
+    missed: RwLock<BTreeSet<Key>>,
 }
 
 /// Component and SAL name of every topic that a text names, each once.
@@ -50,10 +51,28 @@ pub fn topics_named(text: &str) -> Vec<(String, String)> {
     all
 }
 
+/// Names of the topics that are not SAL and that a text reads (`kafka: name`), each once.
+pub fn kafka_topics_named(text: &str) -> Vec<&str> {
+    let mut all = Vec::new();
+    for found in KAFKA_TOPIC.captures_iter(text) {
+        let name = found.get(1).map_or("", |m| m.as_str());
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
+}
+
 impl BusSchemas {
     /// The library first, then the registry of this bus.
     pub fn new(library: Arc<Library>, transport: Arc<dyn Transport>, subname: impl Into<String>) -> Self {
-        Self { library, transport, subname: subname.into(), learnt: RwLock::default() }
+        Self {
+            library,
+            transport,
+            subname: subname.into(),
+            learnt: RwLock::default(),
+            missed: RwLock::default(),
+        }
     }
 
     /// Asks the registry for the topics that a rule file names and the library does not have. What cannot be found out
@@ -73,14 +92,34 @@ impl BusSchemas {
 
     /// The same for topics that are not SAL.
     async fn learn_others(&self, text: &str) {
-        for found in KAFKA_TOPIC.captures_iter(text) {
-            let name = &found[1];
-            let schema = match self.transport.latest_schema(&names::subject(name)).await {
-                Ok(None) => continue,
-                Ok(Some((_, text))) => topic_schema(name, &text).map(Arc::new),
-                Err(error) => Err(error.to_string()),
-            };
-            write(&self.learnt).insert((KAFKA.to_owned(), name.to_owned()), schema);
+        for name in kafka_topics_named(text) {
+            if let Some(schema) = self.ask_other(name).await {
+                write(&self.learnt).insert((KAFKA.to_owned(), name.to_owned()), schema);
+            }
+        }
+    }
+
+    /// Asks for what was asked of this in vain since the last call: a template's topics have their names only once it is
+    /// filled in. True if anything was learnt, so that compiling again makes sense.
+    pub async fn learn_missed(&self) -> bool {
+        let missed = std::mem::take(&mut *write(&self.missed));
+        let mut any = false;
+        for key in missed {
+            let found =
+                if key.0 == KAFKA { self.ask_other(&key.1).await } else { self.ask(&key.0, &key.1).await };
+            if let Some(schema) = found {
+                any |= schema.is_ok();
+                write(&self.learnt).insert(key, schema);
+            }
+        }
+        any
+    }
+
+    async fn ask_other(&self, name: &str) -> Option<Result<Arc<TopicSchema>, String>> {
+        match self.transport.latest_schema(&names::subject(name)).await {
+            Ok(None) => None,
+            Ok(Some((_, text))) => Some(kafka_topic_schema(name, &text).map(Arc::new)),
+            Err(error) => Some(Err(error.to_string())),
         }
     }
 
@@ -108,6 +147,9 @@ impl SchemaSource for BusSchemas {
             return self.library.topic(component, sal_name);
         }
         let key = (component.to_owned(), sal_name.to_owned());
+        if !matches!(read(&self.learnt).get(&key), Some(Ok(_))) {
+            write(&self.missed).insert(key.clone());
+        }
         match read(&self.learnt).get(&key) {
             Some(Ok(schema)) => Ok(Arc::clone(schema)),
             Some(Err(reason)) => {
@@ -189,6 +231,12 @@ mod tests {
         let unknown = schemas.topic("Dome", "logevent_y").unwrap_err();
         assert!(matches!(unknown, SchemaError::UnknownTopic { .. }), "{unknown}");
         assert!(schemas.topic("ESS", "airFlow").is_ok(), "the library goes first");
+        // A topic that no text names, as those of templates: what was asked for in vain is asked of the registry.
+        bus.register_schema("lsst.test.Dome.logevent_y-value", &SCHEMA.replace("event_x", "event_y"))
+            .await
+            .unwrap();
+        assert!(schemas.learn_missed().await && schemas.topic("Dome", "logevent_y").is_ok());
+        assert!(!schemas.learn_missed().await);
         assert!(!schemas.enumerations("Catcher").is_empty());
     }
 

@@ -15,10 +15,8 @@
 //! * `fetch`: schemas by their id and the lag, asked for in the background: no record of another topic waits for them
 //! * [`reader`]: the reader itself, positions, history and live
 //! * [`tap`]: who listens in, to record what came
-//! * `avro_topic`: what rules can read of topics that are not SAL
 //! * [`recent`]: the last minutes of what analyses ask for, in memory
 
-mod avro_topic;
 pub mod bus_schemas;
 pub mod decode;
 mod fetch;
@@ -28,7 +26,7 @@ pub mod subscriptions;
 pub mod tap;
 mod topic;
 
-pub use bus_schemas::{BusSchemas, topics_named};
+pub use bus_schemas::{BusSchemas, kafka_topics_named, topics_named};
 pub use decode::Decoded;
 pub use reader::{Intake, Positions};
 pub use recent::{Recent, SeriesNeed};

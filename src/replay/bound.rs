@@ -10,7 +10,7 @@ use super::archive::{Body, RecordRef, TopicDecl};
 use crate::intake::SeriesNeed;
 use crate::intake::decode::Decoder;
 use crate::intake::subscriptions;
-use crate::rules::{Sample, Subscriptions, TopicId, TopicNeed};
+use crate::rules::{Sample, Source, Subscriptions, TopicId, TopicNeed};
 
 /// The topics that are wanted, and how their records are read.
 #[derive(Default)]
@@ -112,10 +112,11 @@ impl Bound {
 
     fn place(&mut self, number: usize) {
         let Some(decl) = &self.decls[number] else { return };
-        let at = self
-            .topics
-            .iter()
-            .position(|t| t.need.component == decl.component && t.need.sal_name == decl.sal_name);
+        let is_of = |need: &TopicNeed| match need.source() {
+            Source::Kafka(name, _) => name == decl.name,
+            _ => need.component == decl.component && need.sal_name == decl.sal_name,
+        };
+        let at = self.topics.iter().position(|t| is_of(&t.need));
         self.places[number] = at;
         if let Some(topic) = at.map(|i| &mut self.topics[i])
             && !decl.fields.is_empty()

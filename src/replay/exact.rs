@@ -262,6 +262,11 @@ impl<'a> Exact<'a> {
         self.out = out;
     }
 
+    /// The core, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// What the replay made.
     pub fn transitions(&self) -> &[Transition] {
         &self.replayed

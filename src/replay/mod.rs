@@ -18,6 +18,7 @@
 //!
 //! * [`archive`]: recordings, as files
 //! * [`transition`]: what happened, in a list
+//! * `queries`: what rules ask of the EFD
 //! * [`play`]: free replay; [`exact`]: that of a live run
 //! * [`episode`]: alarms as spans of time; [`diff`]: two lists compared; [`tune`]: figures of one list
 
@@ -28,6 +29,7 @@ pub mod diff;
 pub mod episode;
 pub mod exact;
 pub mod play;
+mod queries;
 mod schemas;
 mod series;
 #[cfg(test)]
@@ -38,5 +40,6 @@ pub mod tune;
 pub use answers::Answers;
 pub use exact::{Control, Exact};
 pub use play::{Counts, Replay, ReplayError, Span};
-pub use schemas::RecordedSchemas;
+pub use queries::QueryRows;
+pub use schemas::{RecordedSchemas, other_schemas};
 pub use transition::{Collector, Transition, What};

@@ -8,6 +8,7 @@ use salobj::Tai;
 use super::Answers;
 use super::archive::{ItemRef, RecordRef};
 use super::bound::Bound;
+use super::queries::{self, Answer, Queries, QueryRows};
 use super::series::Analyses;
 use super::transition::{Collector, Transition};
 use crate::core::selftest::{End, given};
@@ -65,6 +66,7 @@ pub struct Replay<'a> {
     /// Steps whose answer comes later.
     ends: BTreeMap<u64, (StepId, End)>,
     next_end: u64,
+    queries: Queries,
     span: Span,
     enabled: bool,
     now: Tai,
@@ -94,6 +96,7 @@ impl<'a> Replay<'a> {
             answers,
             ends: BTreeMap::new(),
             next_end: 0,
+            queries: Queries::default(),
             span,
             enabled: false,
             now: span.from,
@@ -108,7 +111,14 @@ impl<'a> Replay<'a> {
         replay
     }
 
-    /// Takes the next item of the recording; false once it lies behind the end. Only records count here.
+    /// What the EFD had for the `efd` inputs of the rules, in place of what a recorded live run was answered. Before the
+    /// first record.
+    pub fn answer_queries(&mut self, rows: &[Arc<QueryRows>]) {
+        self.queries = Queries::new(rows);
+    }
+
+    /// Takes the next item of the recording; false once it lies behind the end. Only records count here, and what the EFD answered a live
+    /// run.
     ///
     /// # Errors
     /// See [`ReplayError`].
@@ -122,9 +132,33 @@ impl<'a> Replay<'a> {
             ItemRef::Gap { at, lost } => {
                 self.warn(format!("{}: the recording lacks {lost} items", at.utc_iso()));
             }
-            ItemRef::Control { .. } | ItemRef::Tick { .. } | ItemRef::Transition { .. } => {}
+            ItemRef::Control { at, json } => return self.recorded_answer(*at, json),
+            ItemRef::Tick { .. } | ItemRef::Transition { .. } => {}
         }
         Ok(true)
+    }
+
+    fn recorded_answer(&mut self, at: Tai, json: &str) -> Result<bool, ReplayError> {
+        if at.0 > self.span.to.0 {
+            return Ok(false);
+        }
+        if self.queries.is_empty()
+            && at.0 >= self.span.from.0
+            && self.core.queries().next().is_some()
+            && let Some((query, answer)) = queries::recorded(json)
+        {
+            self.enable();
+            self.advance(at)?;
+            self.answered(query, answer);
+        }
+        Ok(true)
+    }
+
+    fn answered(&mut self, query: String, answer: Answer) {
+        self.step(match answer {
+            Ok(columns) => Input::Table { query, columns },
+            Err(reason) => Input::TableFailed { query, reason },
+        });
     }
 
     fn record(&mut self, record: &RecordRef<'_>) -> Result<bool, ReplayError> {
@@ -180,6 +214,7 @@ impl<'a> Replay<'a> {
         if !std::mem::replace(&mut self.enabled, true) {
             self.now = Tai(self.now.0.max(self.span.from.0));
             self.step(Input::Enable);
+            self.queries.begin(self.now);
         }
     }
 
@@ -197,7 +232,8 @@ impl<'a> Replay<'a> {
             } else {
                 self.next_end_at()
             };
-            let due = core.min(others);
+            let asked = self.queries.next_due();
+            let due = core.min(others).min(asked);
             if due > to.0 || due == f64::INFINITY {
                 break;
             }
@@ -206,7 +242,11 @@ impl<'a> Replay<'a> {
                 return Err(ReplayError::Restless(self.now.utc_iso()));
             }
             self.now = Tai(due.max(self.now.0));
-            if core <= others {
+            if asked <= core.min(others) {
+                for (query, answer) in self.queries.due(self.now) {
+                    self.answered(query, answer);
+                }
+            } else if core <= others {
                 self.counts.ticks += 1;
                 self.core.step(Input::Tick, self.now, &mut self.out);
                 if !self.out.is_empty() {

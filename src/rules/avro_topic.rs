@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::rules::{FieldKind, FieldSchema, KAFKA, TopicSchema, Untyped};
+use super::schema::{FieldKind, FieldSchema, TopicSchema, Untyped};
+use super::source::KAFKA;
 
 /// Length of arrays: whatever a record has.
 const ANY_LENGTH: usize = usize::MAX;
@@ -14,11 +15,11 @@ const MAX_DEPTH: usize = 8;
 /// Fields that are taken.
 const MAX_FIELDS: usize = 10_000;
 
-/// The fields of a schema.
+/// The fields of the schema (Avro JSON text) that is registered for a topic of this name.
 ///
 /// # Errors
 /// It is no record.
-pub(super) fn topic_schema(name: &str, text: &str) -> Result<TopicSchema, String> {
+pub fn kafka_topic_schema(name: &str, text: &str) -> Result<TopicSchema, String> {
     let json: Json = serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?;
     let record = json.as_object().filter(|o| o.get("type").and_then(Json::as_str) == Some("record"));
     let Some(record) = record else { return Err("it is not a record".to_owned()) };
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn flat_fields_are_taken_and_the_rest_is_left_out() {
-        let schema = topic_schema("lsst.square.metric", METRIC).unwrap();
+        let schema = kafka_topic_schema("lsst.square.metric", METRIC).unwrap();
         let fields: Vec<_> =
             schema.fields.iter().map(|f| (f.name.as_str(), f.kind, f.count.is_some())).collect();
         assert_eq!(
@@ -123,6 +124,6 @@ mod tests {
             ]
         );
         assert_eq!(schema.field("value").unwrap().unit.as_deref(), Some("arcsec"));
-        assert!(topic_schema("x", "\"int\"").unwrap_err().contains("not a record"));
+        assert!(kafka_topic_schema("x", "\"int\"").unwrap_err().contains("not a record"));
     }
 }

@@ -1,12 +1,14 @@
 //! Interfaces as a registry or a saved file gives them: Avro schemas of some topics, and the enumerations of components.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sal_idl::{EnumItem, Enumeration, Topic};
 use serde_json::{Value as Json, json};
 
+use super::avro_topic::kafka_topic_schema;
 use super::schema::{SchemaError, SchemaSource, TopicSchema};
+use super::source::KAFKA;
 
 /// What a saved file says of itself.
 const FORMAT: &str = "catcher schemas 1";
@@ -18,19 +20,25 @@ pub struct GivenSchemas {
     enumerations: BTreeMap<String, Vec<Enumeration>>,
     /// Topics that there are besides, for "did you mean".
     others: BTreeSet<(String, String)>,
+    /// Topics that were asked for in vain.
+    missed: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl GivenSchemas {
-    /// Adds the Avro schema of a topic.
+    /// Adds the Avro schema of a topic; that of a topic that is not SAL under [`KAFKA`] and the topic's whole name.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn add(&mut self, component: &str, sal_name: &str, schema: &str) -> Result<(), String> {
-        let topic = Topic::from_avro(component, sal_name, schema).map_err(|e| e.to_string())?;
-        let indexed = topic.field("salIndex").is_some();
+        let topic = if component == KAFKA {
+            kafka_topic_schema(sal_name, schema)?
+        } else {
+            let topic = Topic::from_avro(component, sal_name, schema).map_err(|e| e.to_string())?;
+            TopicSchema::of(&topic, topic.field("salIndex").is_some())
+        };
         let text = serde_json::from_str(schema).map_err(|e| format!("{component}.{sal_name}: {e}"))?;
         let key = (component.to_owned(), sal_name.to_owned());
-        self.topics.insert(key, (Arc::new(TopicSchema::of(&topic, indexed)), text));
+        self.topics.insert(key, (Arc::new(topic), text));
         Ok(())
     }
 
@@ -44,6 +52,16 @@ impl GivenSchemas {
     /// Says that there is such a topic, whose schema nobody asked for.
     pub fn mention(&mut self, component: &str, sal_name: &str) {
         self.others.insert((component.to_owned(), sal_name.to_owned()));
+    }
+
+    /// The topics that were asked for in vain since the last call.
+    pub fn take_missed(&self) -> BTreeSet<(String, String)> {
+        std::mem::take(&mut *self.missed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn miss(&self, component: &str, sal_name: &str) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.insert((component.to_owned(), sal_name.to_owned()));
     }
 
     /// How many topics it has.
@@ -123,7 +141,11 @@ impl GivenSchemas {
 impl SchemaSource for GivenSchemas {
     fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
         let key = (component.to_owned(), sal_name.to_owned());
-        match self.topics.get(&key) {
+        let found = self.topics.get(&key);
+        if found.is_none() {
+            self.miss(component, sal_name);
+        }
+        match found {
             Some((schema, _)) => Ok(Arc::clone(schema)),
             None if self.names().any(|(c, _)| c == component) => {
                 Err(SchemaError::UnknownTopic { component: key.0, topic: key.1 })
@@ -137,7 +159,8 @@ impl SchemaSource for GivenSchemas {
     }
 
     fn components(&self) -> Vec<String> {
-        let all: BTreeSet<&String> = self.names().map(|(component, _)| component).collect();
+        let all: BTreeSet<&String> =
+            self.names().map(|(component, _)| component).filter(|name| *name != KAFKA).collect();
         all.into_iter().cloned().collect()
     }
 
@@ -167,6 +190,18 @@ mod tests {
         assert_eq!(
             (again.len(), again.components(), again.topics("ESS")),
             (1, vec!["ESS".to_owned()], vec!["airFlow".to_owned()])
+        );
+        let missed = again.take_missed();
+        assert!(missed.len() == 2 && missed.contains(&("ATDome".to_owned(), "position".to_owned())));
+        assert!(again.take_missed().is_empty());
+        let metric =
+            r#"{"type": "record", "name": "m", "fields": [{"name": "value", "type": ["null", "double"]}]}"#;
+        given.add(KAFKA, "lsst.square.m", metric).unwrap();
+        let again = GivenSchemas::load(&given.save()).unwrap();
+        assert!(again.topic(KAFKA, "lsst.square.m").unwrap().field("value").is_some());
+        assert_eq!(
+            (again.components(), again.topics(KAFKA)),
+            (vec!["ESS".to_owned()], vec!["lsst.square.m".to_owned()])
         );
         assert!(GivenSchemas::load(&json!({})).unwrap_err().contains("format"));
     }

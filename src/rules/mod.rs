@@ -9,6 +9,7 @@
 //!  StepEnded... ─► Engine ───┴─► StartRun, SkipRun, SetSeverity, RuleError, Quarantine
 //! ```
 
+mod avro_topic;
 mod code;
 mod compile;
 mod cron;
@@ -40,8 +41,10 @@ mod window;
 mod windowed;
 mod yaml;
 
+pub use avro_topic::kafka_topic_schema;
 pub use compile::{Compiled, compile, compile_files};
 pub use cron::Cron;
+pub(crate) use diagnose::suggest;
 pub use diagnose::{Diagnostic, SourceFile};
 pub use engine::{Engine, RuleStatus, Stopwatch};
 pub use explain::{AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState};
@@ -54,6 +57,7 @@ pub use flow::{
 };
 pub use format::format;
 pub use given::GivenSchemas;
+pub(crate) use import_watcher::glob::matches as glob_matches;
 pub use import_watcher::{Imported, WatcherAlarm, WatcherAlarms, import_watcher, taken, watcher_alarms};
 pub use links::{LinkProblem, check_links};
 pub use model::{

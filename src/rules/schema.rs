@@ -17,6 +17,36 @@ pub trait SchemaSource: Send + Sync {
     fn topics(&self, component: &str) -> Vec<String>;
 }
 
+impl<T: SchemaSource + ?Sized> SchemaSource for &T {
+    fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
+        (**self).topic(component, sal_name)
+    }
+    fn enumerations(&self, component: &str) -> Vec<Enumeration> {
+        (**self).enumerations(component)
+    }
+    fn components(&self) -> Vec<String> {
+        (**self).components()
+    }
+    fn topics(&self, component: &str) -> Vec<String> {
+        (**self).topics(component)
+    }
+}
+
+impl<T: SchemaSource + ?Sized> SchemaSource for Box<T> {
+    fn topic(&self, component: &str, sal_name: &str) -> Result<Arc<TopicSchema>, SchemaError> {
+        (**self).topic(component, sal_name)
+    }
+    fn enumerations(&self, component: &str) -> Vec<Enumeration> {
+        (**self).enumerations(component)
+    }
+    fn components(&self) -> Vec<String> {
+        (**self).components()
+    }
+    fn topics(&self, component: &str) -> Vec<String> {
+        (**self).topics(component)
+    }
+}
+
 /// Why there is no schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets};
 use futures::StreamExt;
-use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
-use salobj::{Clock, Domain, Env, Remote, RemoteOptions, Sample, Tai, Value};
+use salobj::{Clock, Domain, Remote, RemoteOptions, Sample, Tai, Value};
 use serde_json::{Map, Value as Json, json};
 
+use super::outside::{Bus as Connection, Outside};
 use super::topics::XmlDir;
 use crate::alarms::{AlarmSnapshot, Severity, Tree, meant};
 
@@ -36,6 +35,9 @@ const ASKED: usize = 5;
 The bus is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
 pub(super) enum Command {
     /// Show alarms, the worst first.
+    #[command(after_help = "Examples:
+  catcher alarms list
+  catcher alarms list 'Dome\\..*' --json")]
     List {
         /// Name of an alarm, else a regular expression that must match whole names; all if left out.
         alarms: Option<String>,
@@ -46,6 +48,9 @@ pub(super) enum Command {
         bus: Bus,
     },
     /// Mute alarms, or show which ones it would mute.
+    #[command(after_help = "Examples:
+  catcher alarms mute 'Dome\\..*' --duration 2h --dry-run
+  catcher alarms mute Wind.High --duration 30m --severity serious --by 'night crew'")]
     Mute {
         /// Name of an alarm, else a regular expression that must match whole names.
         alarms: String,
@@ -103,18 +108,17 @@ fn severity(text: &str) -> Result<Severity, String> {
     }
 }
 
-pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
     crate::telemetry::init("error", salobj::log::layer());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(act(command))
+    runtime.block_on(act(command, outside))
 }
 
-async fn act(command: Command) -> anyhow::Result<ExitCode> {
+async fn act(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
     let bus = match &command {
         Command::List { bus, .. } | Command::Mute { bus, .. } => bus,
     };
-    let env = Env::from_process()?;
-    let transport = Arc::new(KafkaTransport::new(&env, KafkaOptions::default())?);
+    let Connection { transport, env } = outside.bus()?;
     let domain = Domain::new(transport, Clock::System, env);
     let component = bus.xml.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
     let remote = Remote::open(&domain, component, bus.index, RemoteOptions::include(["alarm"])).await?;

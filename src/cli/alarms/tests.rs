@@ -2,6 +2,7 @@
 //! beyond the bus is told, over a restart.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Parser;
 use salobj::csc::CscOptions;

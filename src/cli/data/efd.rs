@@ -1,21 +1,21 @@
 //! From the EFD into a recording: the fields that the rules read, as the EFD has them. It has no offsets: the ids of runs
 //! that messages trigger are not those of a live run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use salobj::{Tai, Value};
 
 use super::Needs;
 use super::sort::{Owned, OwnedBody, Sorter};
 use crate::cli::progress::Progress;
 use crate::outputs::efd::query::{MAX_RANGE_S, MAX_ROWS, array_fields};
-use crate::outputs::efd::{Efd, EfdConfig, SeriesQuery, Table};
-use crate::replay::Span;
+use crate::outputs::efd::{Efd, SeriesQuery, Table};
 use crate::replay::archive::{Session, TopicDecl};
-use crate::rules::{FieldKind, FieldSchema, SchemaSource, TopicSchema};
+use crate::replay::{QueryRows, Span};
+use crate::rules::{EfdQuery, FieldKind, FieldSchema, SchemaSource, Source, TopicSchema};
 
 /// What is read before the begin for latched values: of events, which are rare, and of telemetry.
 const EVENTS_BACK: Duration = Duration::from_secs(86_400);
@@ -23,6 +23,9 @@ const TELEMETRY_BACK: Duration = Duration::from_secs(600);
 
 /// One query covers at most this, s; less where there are many rows.
 const LONGEST_S: f64 = 86_400.0;
+
+/// Most values of all answers to the queries of rules: they are kept in memory.
+const MOST_CELLS: usize = 20_000_000;
 
 struct Wanted {
     schema: std::sync::Arc<TopicSchema>,
@@ -32,15 +35,14 @@ struct Wanted {
 
 /// Reads a range into a recording; notes on what was found.
 pub(super) async fn fetch(
-    which: &str,
+    efd: &dyn Efd,
     needs: &Needs,
     schemas: &dyn SchemaSource,
     span: Span,
     path: &Path,
     quiet: bool,
 ) -> anyhow::Result<Vec<String>> {
-    let efd = client(which)?;
-    let wanted = wanted(needs, schemas)?;
+    let (wanted, missing) = wanted(needs, schemas)?;
     let decls = wanted.iter().map(Wanted::decl).collect();
     let session = Session {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,10 +55,11 @@ pub(super) async fn fetch(
     let mut notes = vec![
         "the EFD has no offsets: ids of runs that messages trigger are not those of a live run".to_owned(),
     ];
+    notes.extend(missing);
     let mut progress = Progress::new("reading the EFD", wanted.len() as u64, quiet);
     for (at, one) in wanted.iter().enumerate() {
-        progress.step(at as u64, || one.schema.sal_name.clone());
-        let rows = one.read(efd.as_ref(), at, span, &mut sorter).await?;
+        progress.at(at as u64, || one.schema.sal_name.clone());
+        let rows = one.read(efd, at, span, &mut sorter).await?;
         if rows == 0 {
             notes.push(format!("the EFD has nothing of {} {}", one.schema.component, one.schema.sal_name));
         }
@@ -65,22 +68,73 @@ pub(super) async fn fetch(
     Ok(notes)
 }
 
-fn client(which: &str) -> anyhow::Result<std::sync::Arc<dyn Efd>> {
-    let config = if which.starts_with("http://") || which.starts_with("https://") {
-        let var =
-            |name: &str| std::env::var(name).with_context(|| format!("--efd with an address needs ${name}"));
-        EfdConfig::influxdb2(which, &var("INFLUX_ORG")?, &var("INFLUX_BUCKET")?, "INFLUX_TOKEN")
-    } else {
-        let text = std::fs::read_to_string(which).with_context(|| format!("cannot read {which}"))?;
-        serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{which}: {e}"))?
-    };
-    config.client(|name| std::env::var(name).ok()).map_err(|problems| {
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{which}: {}", told.join("; "))
-    })
+/// What the EFD has for the queries of rules, from the range of each before the begin on.
+pub(super) async fn answers(
+    efd: &dyn Efd,
+    queries: &BTreeMap<String, EfdQuery>,
+    span: Span,
+    quiet: bool,
+) -> anyhow::Result<Vec<QueryRows>> {
+    let mut progress = Progress::new("asking the EFD", queries.len() as u64, quiet);
+    let mut all = Vec::new();
+    let mut cells = 0;
+    for (at, (text, query)) in queries.iter().enumerate() {
+        progress.at(at as u64, || query.sal_name.clone());
+        let columns: Vec<String> = query.columns.iter().map(|c| c.name.clone()).collect();
+        let mut rows = QueryRows {
+            text: text.clone(),
+            query: query.clone(),
+            times: Vec::new(),
+            columns: columns.iter().map(|name| (name.clone(), Vec::new())).collect(),
+        };
+        let from = Tai(span.from.0 - query.range_s);
+        let asked =
+            SeriesQuery::sal(&query.component, &query.sal_name, query.index, columns, (from, span.to))
+                .asked_by("replay");
+        pages(efd, &asked, |table| {
+            cells += table.times.len() * (table.columns.len() + 1);
+            ensure!(
+                cells <= MOST_CELLS,
+                "what rules ask of the EFD in this range is more than {MOST_CELLS} values: give a shorter range"
+            );
+            rows.times.extend_from_slice(&table.times);
+            for (kept, column) in rows.columns.iter_mut().zip(&table.columns) {
+                kept.1.extend_from_slice(&column.cells);
+            }
+            Ok(())
+        })
+        .await?;
+        all.push(rows);
+    }
+    Ok(all)
 }
 
-fn wanted(needs: &Needs, schemas: &dyn SchemaSource) -> anyhow::Result<Vec<Wanted>> {
+/// Asks for a long range piece by piece, in the order of time.
+async fn pages(
+    efd: &dyn Efd,
+    asked: &SeriesQuery,
+    mut take: impl FnMut(&Table) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut at = asked.from.0;
+    while at <= asked.to.0 {
+        let end = asked.to.0.min(at + LONGEST_S.min(MAX_RANGE_S));
+        let query = SeriesQuery { from: Tai(at), to: Tai(end), max_rows: MAX_ROWS, ..asked.clone() };
+        let table = efd.query(&query).await.with_context(|| efd.describe())?;
+        take(&table)?;
+        at = match table.times.last() {
+            // The next microsecond: a point's time is known to that.
+            Some(last) if table.truncated && last.0 > at => last.0 + 1e-6,
+            Some(_) if table.truncated => {
+                bail!("{}: more rows at one time than one answer may hold", efd.describe())
+            }
+            _ => end + 1e-6,
+        };
+    }
+    Ok(())
+}
+
+/// The topics, and what cannot be had, as sentences.
+fn wanted(needs: &Needs, schemas: &dyn SchemaSource) -> anyhow::Result<(Vec<Wanted>, Vec<String>)> {
     let rules = needs.topics.iter().map(|need| {
         let fields: BTreeSet<String> = need.fields.iter().map(|f| f.name.clone()).collect();
         (&need.component, &need.sal_name, fields, need.history.span)
@@ -96,13 +150,20 @@ fn wanted(needs: &Needs, schemas: &dyn SchemaSource) -> anyhow::Result<Vec<Wante
             None => all.push((component.clone(), sal_name.clone(), fields, span)),
         }
     }
-    let mut wanted = Vec::new();
+    let (mut wanted, mut missing) = (Vec::new(), Vec::new());
     for (component, sal_name, fields, span) in all {
+        if let Source::Kafka(name, _) = Source::of(&component, &sal_name) {
+            missing.push(format!("{name} is no SAL topic: it is not read from the EFD"));
+            continue;
+        }
         let schema = schemas.topic(&component, &sal_name)?;
         let least = if sal_name.starts_with("logevent_") { EVENTS_BACK } else { TELEMETRY_BACK };
         wanted.push(Wanted { schema, fields: fields.into_iter().collect(), back: span.max(least) });
     }
-    Ok(wanted)
+    if wanted.is_empty() && needs.queries.is_empty() {
+        bail!("nothing that these rules read is in the EFD");
+    }
+    Ok((wanted, missing))
 }
 
 impl Wanted {
@@ -135,32 +196,23 @@ impl Wanted {
         }
         columns.sort();
         columns.dedup();
-        let (mut rows, mut at) = (0_u64, (span.from - self.back).0);
-        while at <= span.to.0 {
-            let end = span.to.0.min(at + LONGEST_S.min(MAX_RANGE_S));
-            let mut query = SeriesQuery::sal(
-                &self.schema.component,
-                &self.schema.sal_name,
-                None,
-                columns.clone(),
-                (Tai(at), Tai(end)),
-            )
-            .asked_by("replay");
-            query.max_rows = MAX_ROWS;
-            let table = efd.query(&query).await.with_context(|| efd.describe())?;
+        let asked = SeriesQuery::sal(
+            &self.schema.component,
+            &self.schema.sal_name,
+            None,
+            columns,
+            (span.from - self.back, span.to),
+        )
+        .asked_by("replay");
+        let mut rows = 0_u64;
+        pages(efd, &asked, |table| {
             for row in 0..table.times.len() {
-                sorter.push(self.record(&table, row, topic, rows as i64, span))?;
+                sorter.push(self.record(table, row, topic, rows as i64, span))?;
                 rows += 1;
             }
-            at = match table.times.last() {
-                // The next microsecond: a point's time is known to that.
-                Some(last) if table.truncated && last.0 > at => last.0 + 1e-6,
-                Some(_) if table.truncated => {
-                    bail!("{}: more rows at one time than one answer may hold", efd.describe())
-                }
-                _ => end + 1e-6,
-            };
-        }
+            Ok(())
+        })
+        .await?;
         Ok(rows)
     }
 

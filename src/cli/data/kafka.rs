@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sal_idl::names::kafka_topic;
-use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
-use salobj::transport::{Batch, BatchItem, ReadEvent, RecordRef, StartAt, Transport};
+use salobj::transport::{Batch, BatchItem, ReadEvent, RecordRef, StartAt};
 use salobj::wire::unframe;
 use salobj::{Clock, Env, Tai};
 
 use super::Needs;
 use super::sort::{Owned, OwnedBody, Sorter};
 use crate::app::recorder::{declared, session};
+use crate::cli::outside::Bus;
 use crate::cli::progress::Progress;
 use crate::replay::archive::{Body, ItemRef, RecordRef as Kept, Writer};
+use crate::rules::{History, Source};
 
 /// How long the bus may be silent before it is given up, real time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,26 +42,40 @@ pub(super) struct Range {
     pub(super) to: Option<Tai>,
 }
 
-/// One topic, and how much of the past before the begin is wanted.
+/// One topic, as needs name it, and how much of the past before the begin is wanted.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Wanted {
     pub(in crate::cli) component: String,
     pub(in crate::cli) sal_name: String,
-    pub(in crate::cli) span: Duration,
+    pub(in crate::cli) history: History,
 }
 
 impl Wanted {
     pub(in crate::cli) fn of(needs: &Needs) -> Vec<Wanted> {
-        let mut all: BTreeMap<(String, String), Duration> = BTreeMap::new();
-        let topics = needs.topics.iter().map(|t| (&t.component, &t.sal_name, t.history.span));
-        for (component, sal_name, span) in
-            topics.chain(needs.series.iter().map(|s| (&s.component, &s.sal_name, s.span)))
-        {
+        let mut all: BTreeMap<(String, String), History> = BTreeMap::new();
+        let topics = needs.topics.iter().map(|t| (&t.component, &t.sal_name, t.history));
+        let series =
+            needs.series.iter().map(|s| (&s.component, &s.sal_name, History { span: s.span, count: 0 }));
+        for (component, sal_name, history) in topics.chain(series) {
             let known = all.entry((component.clone(), sal_name.clone())).or_default();
-            *known = (*known).max(span);
+            known.span = known.span.max(history.span);
+            known.count = known.count.max(history.count);
         }
-        let wanted = |((component, sal_name), span)| Wanted { component, sal_name, span };
+        let wanted = |((component, sal_name), history)| Wanted { component, sal_name, history };
         all.into_iter().map(wanted).collect()
+    }
+
+    /// Name of the topic on a bus.
+    fn topic(&self, subname: &str) -> String {
+        match Source::of(&self.component, &self.sal_name) {
+            Source::Kafka(name, _) => name.to_owned(),
+            _ => kafka_topic(subname, &self.component, &self.sal_name),
+        }
+    }
+
+    /// Records before the begin that are read for latched values and windows that count.
+    fn back(&self) -> i64 {
+        BACK.max(i64::try_from(self.history.count).unwrap_or(i64::MAX / 4).saturating_mul(4))
     }
 }
 
@@ -71,23 +85,13 @@ pub(super) struct Fetched {
     pub(super) notes: Vec<String>,
 }
 
-struct Bus {
-    transport: Arc<dyn Transport>,
-    env: Env,
-}
-
 impl Bus {
-    fn of_environment() -> anyhow::Result<Bus> {
-        let env = Env::from_process()?;
-        Ok(Bus { transport: Arc::new(KafkaTransport::new(&env, KafkaOptions::default())?), env })
-    }
-
     /// Names of the topics that there are, with what is wanted of each; what is missing as sentences.
     async fn topics(&self, wanted: &[Wanted]) -> anyhow::Result<(Vec<(String, Wanted)>, Vec<String>)> {
         let known: BTreeSet<String> = self.transport.list_topics().await?.into_iter().collect();
         let (mut there, mut notes) = (Vec::new(), Vec::new());
         for one in wanted {
-            let name = kafka_topic(&self.env.topic_subname, &one.component, &one.sal_name);
+            let name = one.topic(&self.env.topic_subname);
             if known.contains(&name) {
                 there.push((name, one.clone()));
             } else {
@@ -100,7 +104,8 @@ impl Bus {
         Ok((there, notes))
     }
 
-    fn group(&self, what: &str) -> String {
+    /// Name of a consumer group of our own.
+    pub(in crate::cli) fn group(&self, what: &str) -> String {
         format!("catcher-{what}-{}-{}", std::process::id(), Clock::System.now().utc_ms())
     }
 }
@@ -133,29 +138,30 @@ async fn places(bus: &Bus, starts: &[(String, StartAt)]) -> anyhow::Result<Place
 
 /// Reads the range of these topics into a recording in the order of time.
 pub(super) async fn fetch(
+    bus: &Bus,
     wanted: &[Wanted],
     range: &Range,
     path: &Path,
     quiet: bool,
 ) -> anyhow::Result<Fetched> {
-    let bus = Bus::of_environment()?;
     let (topics, notes) = bus.topics(wanted).await?;
     let looks: Vec<(String, StartAt)> = topics
         .iter()
         .map(|(name, wanted)| {
             let start = match range.start {
-                Start::Time(from) => StartAt::Time((from - wanted.span).utc_ms()),
+                Start::Time(from) => StartAt::Time((from - wanted.history.span).utc_ms()),
                 Start::Offset(offset) => StartAt::Offset(offset),
             };
             (name.clone(), start)
         })
         .collect();
-    let places = places(&bus, &looks).await?;
-    let back = if matches!(range.start, Start::Time(_)) { BACK } else { 0 };
+    let places = places(bus, &looks).await?;
+    let timed = matches!(range.start, Start::Time(_));
     let starts: Vec<(String, StartAt)> = topics
         .iter()
         .enumerate()
-        .map(|(at, (name, _))| {
+        .map(|(at, (name, wanted))| {
+            let back = if timed { wanted.back() } else { 0 };
             let own = places.iter().filter(|((topic, _), _)| *topic == at);
             let positions = own.map(|((_, p), (low, _, start))| (*p, (start - back).max(*low)));
             (name.clone(), StartAt::Positions(positions.collect()))
@@ -196,7 +202,7 @@ pub(super) async fn fetch(
                     if over {
                         continue;
                     }
-                    learn(&bus, &record, &mut sorter).await?;
+                    learn(bus, &record, &mut sorter).await?;
                     first = first.min(received.0);
                     let live = from.is_none_or(|from| received.0 >= from.0);
                     sorter.push(owned(&record, received, live))?;
@@ -245,14 +251,15 @@ async fn learn(bus: &Bus, record: &RecordRef<'_>, sorter: &mut Sorter) -> anyhow
 }
 
 /// Records what comes from now on, and what a Catcher that starts now would read of the past, until `limit` is over or
-/// somebody presses Ctrl-C; the number of records.
+/// `stop` comes; the number of records.
 pub(in crate::cli) async fn record_live(
+    bus: &Bus,
     wanted: &[Wanted],
     mut writer: impl FnMut(&Env, Tai) -> anyhow::Result<Writer<BufWriter<File>>>,
     limit: Option<Duration>,
+    stop: impl Future<Output = ()>,
     quiet: bool,
 ) -> anyhow::Result<(u64, Vec<String>)> {
-    let bus = Bus::of_environment()?;
     let (topics, notes) = bus.topics(wanted).await?;
     let clock = Clock::System;
     let began = clock.now();
@@ -260,9 +267,10 @@ pub(in crate::cli) async fn record_live(
     let starts: Vec<(String, StartAt)> = topics
         .iter()
         .map(|(name, wanted)| {
-            let timed = StartAt::Time((began - wanted.span).utc_ms());
+            let timed = StartAt::Time((began - wanted.history.span).utc_ms());
             let event = wanted.sal_name.starts_with("logevent_");
-            (name.clone(), if wanted.span.is_zero() || event { StartAt::Back(BACK as u64) } else { timed })
+            let back = StartAt::Back(wanted.back().unsigned_abs());
+            (name.clone(), if wanted.history.span.is_zero() || event { back } else { timed })
         })
         .collect();
     let numbers: Vec<u32> = topics.iter().map(|(name, _)| writer.topic(&declared(name))).collect();
@@ -273,12 +281,13 @@ pub(in crate::cli) async fn record_live(
     let mut progress = Progress::new("recording", limit.map_or(0, |l| l.as_secs()), quiet);
     let mut records = 0;
     let until = limit.map_or(Tai(f64::INFINITY), |limit| began + limit);
+    let mut stop = std::pin::pin!(stop);
     let mut flush_at = began + Duration::from_secs(2);
     loop {
         tokio::select! {
             () = reader.next_batch(&mut batch) => {}
             () = clock.sleep_until(Tai(until.0.min(flush_at.0))) => {}
-            stop = tokio::signal::ctrl_c() => { stop?; break; }
+            () = &mut stop => break,
         }
         let now = clock.now();
         while let Some(item) = batch.pop() {

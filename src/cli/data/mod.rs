@@ -5,6 +5,7 @@ mod efd;
 mod kafka;
 mod sort;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -15,16 +16,33 @@ use anyhow::{Context, bail};
 use salobj::{Clock, Tai};
 use serde_json::Value as Json;
 
+use super::outside::Outside;
 use super::progress::Progress;
+use super::schemas::Interfaces;
 use crate::intake::SeriesNeed;
-use crate::replay::archive::{Reader, Summary, scan};
-use crate::replay::{Replay, Span};
-use crate::rules::{Engine, Rule, SchemaSource, TopicNeed};
+use crate::replay::archive::{ItemRef, Reader, Summary, scan};
+use crate::replay::{QueryRows, RecordedSchemas, Replay, Span, other_schemas};
+use crate::rules::{EfdQuery, Engine, Rule, SchemaSource, Source, SourceFile, TopicNeed};
 
 pub(super) use kafka::{Wanted, record_live};
 
-/// Where the past comes from.
+/// What every command has that plays rules on the past.
 #[derive(Debug, Clone, clap::Args)]
+pub(super) struct Played {
+    #[command(flatten)]
+    pub(super) data: Data,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Also write a page with a plot.
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) interfaces: Interfaces,
+}
+
+/// Where the past comes from.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Data {
     /// A recording (`catcher topics record`, `run_catcher --record`).
     #[arg(long, value_name = "FILE")]
@@ -36,11 +54,12 @@ pub(super) struct Data {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// Read the bus (LSST_KAFKA_BROKER_ADDR, ...) from this time or offset on, to --to or to its end.
-    #[arg(long, value_name = "TIME|OFFSET", allow_hyphen_values = true, conflicts_with_all = ["data", "efd"])]
+    #[arg(long, value_name = "TIME|OFFSET", allow_hyphen_values = true, conflicts_with = "data")]
     from_kafka: Option<String>,
-    /// Read the EFD from --from to --to: a YAML file with an `efd` configuration (see config_schema/Catcher.yaml), or the
-    /// address of an InfluxDB 2 (then INFLUX_ORG, INFLUX_BUCKET and INFLUX_TOKEN say the rest).
-    #[arg(long, value_name = "FILE|URL", conflicts_with = "data")]
+    /// Read the EFD from --from to --to; beside --data or --from-kafka: only what rules ask of the EFD. A YAML file with an
+    /// `efd` configuration (see config_schema/Catcher.yaml), or the address of an InfluxDB 2 (then INFLUX_ORG, INFLUX_BUCKET
+    /// and INFLUX_TOKEN say the rest).
+    #[arg(long, value_name = "FILE|URL")]
     efd: Option<String>,
 }
 
@@ -51,43 +70,95 @@ pub(super) struct Opened {
     pub(super) summary: Summary,
     /// What should be known about them, as sentences.
     pub(super) notes: Vec<String>,
+    /// What the EFD had of what rules ask.
+    queries: Vec<Arc<QueryRows>>,
     _folder: Option<tempfile::TempDir>,
 }
 
 /// What rules read.
+#[derive(Default)]
 pub(super) struct Needs {
+    /// On the bus.
     pub(super) topics: Vec<TopicNeed>,
     pub(super) series: Vec<SeriesNeed>,
+    /// Of the EFD.
+    pub(super) queries: BTreeMap<String, EfdQuery>,
 }
 
 impl Needs {
     pub(super) fn of(rules: &[Arc<Rule>]) -> Needs {
         let engine = Engine::new(rules, Tai::default());
-        let series = SeriesNeed::of_rules(rules.iter().map(Arc::as_ref));
-        Needs { topics: engine.subscriptions().topics.clone(), series }
+        let mut needs =
+            Needs { series: SeriesNeed::of_rules(rules.iter().map(Arc::as_ref)), ..Needs::default() };
+        for topic in &engine.subscriptions().topics {
+            match topic.source() {
+                Source::Sal | Source::Kafka(..) => needs.topics.push(topic.clone()),
+                Source::Efd(text) => {
+                    needs.queries.extend(EfdQuery::parse(text).map(|q| (text.to_owned(), q)))
+                }
+                // The rules themselves say what they are.
+                Source::Task(_) | Source::Alarm(_) => {}
+            }
+        }
+        needs
     }
-}
 
-impl Needs {
-    /// What either of two sets of rules reads. (Both may have a rule of the same name, which one engine may not.)
-    pub(super) fn of_both(one: &[Arc<Rule>], other: &[Arc<Rule>]) -> Needs {
-        let (mut all, more) = (Needs::of(one), Needs::of(other));
-        all.topics.extend(more.topics);
-        all.series.extend(more.series);
+    /// What any of these sets of rules reads. (Several may have a rule of the same name, which one engine may not.)
+    pub(super) fn of_all<'a>(sets: impl IntoIterator<Item = &'a [Arc<Rule>]>) -> Needs {
+        let mut all = Needs::default();
+        for set in sets {
+            let more = Needs::of(set);
+            all.topics.extend(more.topics);
+            all.series.extend(more.series);
+            all.queries.extend(more.queries);
+        }
         all
     }
 }
 
 impl Data {
+    /// True if any data are named.
+    pub(super) fn is_named(&self) -> bool {
+        self.from_kafka.is_some() || self.efd.is_some() || self.recording().is_some()
+    }
+
+    /// The same, ending at this time.
+    pub(super) fn until(&self, to: Option<&str>) -> Data {
+        Data { to: to.map(str::to_owned).or_else(|| self.to.clone()), ..self.clone() }
+    }
+
     /// The recording that is named, if one is.
     pub(super) fn recording(&self) -> Option<PathBuf> {
         let named = self.from.as_ref().filter(|_| self.from_kafka.is_none() && self.efd.is_none());
         self.data.clone().or_else(|| named.map(PathBuf::from).filter(|path| path.is_file()))
     }
 
-    /// What the recording holds besides records; nothing if the data come from elsewhere.
-    pub(super) fn summary(&self) -> anyhow::Result<Option<Summary>> {
-        self.recording().map(|path| scanned(&path)).transpose()
+    /// What these rules are checked against: the interfaces that are named, and behind them what the recording brings along,
+    /// or what the registry of the bus has.
+    pub(super) fn schemas(
+        &self,
+        interfaces: &Interfaces,
+        rules: &[SourceFile],
+        outside: &Outside,
+    ) -> anyhow::Result<Box<dyn SchemaSource>> {
+        if let Some(path) = self.recording() {
+            let summary = scanned(&path)?;
+            let others: BTreeSet<&str> = summary.others();
+            let found = if others.is_empty() {
+                BTreeMap::new()
+            } else {
+                other_schemas(reader(&path)?, &others).with_context(|| path.display().to_string())?
+            };
+            let first = interfaces.source(rules)?;
+            let recorded = RecordedSchemas::new(first, std::slice::from_ref(&summary));
+            return Ok(Box::new(recorded.with_others(&found)));
+        }
+        if self.from_kafka.is_none() {
+            return interfaces.source(rules);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let bus = outside.bus()?;
+        runtime.block_on(interfaces.source_on(&bus, rules))
     }
 
     /// The data, ready to be replayed for rules that need this.
@@ -95,38 +166,60 @@ impl Data {
         &self,
         needs: &Needs,
         schemas: &dyn SchemaSource,
+        outside: &Outside,
         quiet: bool,
     ) -> anyhow::Result<Opened> {
         let now = Clock::System.now();
         let to = self.to.as_deref().map(|text| time(text, now)).transpose()?;
-        if let Some(path) = self.recording() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut opened = if let Some(path) = self.recording() {
             let from = match &self.from {
                 Some(text) if self.data.is_some() => Some(time(text, now)?),
                 _ => None,
             };
-            return opened(path, from, to, None);
+            opened(path, from, to, None)?
+        } else {
+            let folder = tempfile::tempdir().context("a folder for the data")?;
+            let path = folder.path().join("data.catcher");
+            if let Some(start) = &self.from_kafka {
+                let wanted = Wanted::of(needs);
+                let range = kafka::Range { start: kafka_start(start, now)?, to };
+                let bus = outside.bus()?;
+                let fetched = runtime.block_on(kafka::fetch(&bus, &wanted, &range, &path, quiet))?;
+                let mut opened = opened(path, fetched.from, to, Some(folder))?;
+                opened.notes.extend(fetched.notes);
+                opened
+            } else if let Some(which) = &self.efd {
+                let from = self.from.as_deref().context("--efd needs --from")?;
+                let span = Span { from: time(from, now)?, to: to.unwrap_or(now) };
+                let efd = outside.efd(which)?;
+                let notes = runtime.block_on(efd::fetch(efd.as_ref(), needs, schemas, span, &path, quiet))?;
+                let mut opened = opened(path, Some(span.from), Some(span.to), Some(folder))?;
+                opened.notes.extend(notes);
+                opened
+            } else {
+                bail!(
+                    "which data? Name a recording (--data FILE), --from-kafka TIME, or --efd with --from TIME"
+                )
+            }
+        };
+        if let (false, Some(which)) = (needs.queries.is_empty(), &self.efd) {
+            let (from, to) = opened.range();
+            let efd = outside.efd(which)?;
+            let rows =
+                runtime.block_on(efd::answers(efd.as_ref(), &needs.queries, Span { from, to }, quiet))?;
+            opened.queries = rows.into_iter().map(Arc::new).collect();
+        } else if !needs.queries.is_empty() && !opened.summary.sessions.iter().any(|s| s.source == "live") {
+            let note = "no EFD is named (--efd): inputs that ask it are unknown";
+            opened.notes.push(note.to_owned());
         }
-        let folder = tempfile::tempdir().context("a folder for the data")?;
-        let path = folder.path().join("data.catcher");
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        if let Some(start) = &self.from_kafka {
-            let wanted = Wanted::of(needs);
-            let range = kafka::Range { start: kafka_start(start, now)?, to };
-            let fetched = runtime.block_on(kafka::fetch(&wanted, &range, &path, quiet))?;
-            let mut opened = opened(path, fetched.from, to, Some(folder))?;
-            opened.notes.extend(fetched.notes);
-            return Ok(opened);
-        }
-        if let Some(which) = &self.efd {
-            let from = self.from.as_deref().context("--efd needs --from")?;
-            let span = Span { from: time(from, now)?, to: to.unwrap_or(now) };
-            let notes = runtime.block_on(efd::fetch(which, needs, schemas, span, &path, quiet))?;
-            let mut opened = opened(path, Some(span.from), Some(span.to), Some(folder))?;
-            opened.notes.extend(notes);
-            return Ok(opened);
-        }
-        bail!("which data? Name a recording (--data FILE), --from-kafka TIME, or --efd with --from TIME")
+        Ok(opened)
     }
+}
+
+fn reader(path: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Reader::open(BufReader::with_capacity(1 << 20, file)).with_context(|| path.display().to_string())
 }
 
 fn scanned(path: &Path) -> anyhow::Result<Summary> {
@@ -154,18 +247,10 @@ fn opened(
             torn.bytes
         ));
     }
-    Ok(Opened { path, span, summary, notes, _folder: folder })
+    Ok(Opened { path, span, summary, notes, queries: Vec::new(), _folder: folder })
 }
 
 impl Opened {
-    /// A reader from the begin.
-    pub(super) fn reader(&self) -> anyhow::Result<Reader<BufReader<File>>> {
-        let file = File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        let reader = Reader::open(BufReader::with_capacity(1 << 20, file))
-            .with_context(|| self.path.display().to_string())?;
-        Ok(reader.within(Tai(f64::NEG_INFINITY), self.span.to))
-    }
-
     /// Bytes to be read.
     pub(super) fn bytes(&self) -> u64 {
         self.summary.good
@@ -178,25 +263,39 @@ impl Opened {
         (self.span.from, to)
     }
 
-    /// Plays all of it through these.
-    pub(super) fn play(&self, replays: &mut [Replay<'_>], progress: &mut Progress) -> anyhow::Result<()> {
-        let mut reader = self.reader()?;
+    /// Gives every item up to the end of the range to `take`, until that says false.
+    pub(super) fn each(
+        &self,
+        progress: &mut Progress,
+        mut take: impl FnMut(&ItemRef<'_>) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let mut reader = reader(&self.path)?.within(Tai(f64::NEG_INFINITY), self.span.to);
         let mut at = Tai::default();
         loop {
             let position = reader.position();
             let Some(item) = reader.next_item().with_context(|| self.path.display().to_string())? else {
-                break;
+                return Ok(());
             };
-            let mut on = false;
-            for replay in &mut *replays {
-                on |= replay.item(&item)?;
-                at = replay.now();
-            }
-            if !on {
-                break;
+            at = item.at().map_or(at, Tai);
+            if !take(&item)? {
+                return Ok(());
             }
             progress.step(position, || at.utc_iso());
         }
+    }
+
+    /// Plays all of it through these.
+    pub(super) fn play(&self, replays: &mut [Replay<'_>], progress: &mut Progress) -> anyhow::Result<()> {
+        for replay in &mut *replays {
+            replay.answer_queries(&self.queries);
+        }
+        self.each(progress, |item| {
+            let mut on = false;
+            for replay in &mut *replays {
+                on |= replay.item(item)?;
+            }
+            Ok(on)
+        })?;
         let end = self.range().1;
         for replay in replays {
             replay.finish(end)?;

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::files::{Files, compiled, read};
+use super::files::{Files, read};
 use super::{colour, show};
-use crate::cli::schemas::Instead;
 use crate::rules::{taken, watcher_alarms};
 
 /// Arguments of `catcher rules check`.
@@ -15,8 +14,6 @@ use crate::rules::{taken, watcher_alarms};
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     files: Files,
-    #[command(flatten)]
-    instead: Instead,
     /// Refuse names of alarms that a Watcher has already; its configuration files, a later one over an earlier one:
     /// --watcher _init.yaml --watcher _summit.yaml
     #[arg(long, value_name = "FILE")]
@@ -25,12 +22,9 @@ pub(in crate::cli) struct Args {
 
 /// True if all is right.
 pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
-    let sources = read(&args.files.files)?;
-    let texts: Vec<&str> = sources.iter().map(|s| s.text.as_str()).collect();
-    let schemas = args.instead.source(&texts, args.files.xml.library()?)?;
-    let mut checked = compiled(sources, schemas.as_ref());
+    let (mut checked, _) = args.files.open()?;
     if !args.watcher.is_empty() {
-        let watcher = watcher_alarms(&read(&args.watcher)?, &args.files.xml.library()?);
+        let watcher = watcher_alarms(&read(&args.watcher)?, &args.files.interfaces.library()?);
         let found = checked.files.iter().flat_map(|file| taken(&file.source, &file.rules, &watcher.alarms));
         checked.mistakes.extend(found.chain(watcher.mistakes).collect::<Vec<_>>());
     }

@@ -8,15 +8,15 @@ use serde_json::json;
 
 use super::files;
 use super::show::mistakes;
-use crate::cli::data::{Data, Needs};
+use crate::cli::data::{Needs, Played};
+use crate::cli::outside::Outside;
 use crate::cli::progress::Progress;
 use crate::cli::replay::{page_of, write_page};
-use crate::cli::topics::XmlDir;
 use crate::core::Settings;
 use crate::core::selftest::moment;
 use crate::replay::diff::{Change, Diff, RunSeen, diff};
 use crate::replay::episode::Episode;
-use crate::replay::{Answers, RecordedSchemas, Replay};
+use crate::replay::{Answers, Replay};
 
 /// Arguments of `catcher rules diff`.
 #[derive(Debug, clap::Args)]
@@ -26,51 +26,47 @@ pub(in crate::cli) struct Args {
     /// The rules as they would be.
     new: PathBuf,
     #[command(flatten)]
-    data: Data,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    /// Also write a page with a plot of both.
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    #[command(flatten)]
-    xml: XmlDir,
+    played: Played,
 }
 
 /// True if nothing changes.
-pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
-    let library = args.xml.library()?;
-    let summary = args.data.summary()?;
-    let schemas = RecordedSchemas::new(&library, summary.as_slice());
+pub(super) fn run(args: &Args, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    let Played { data, json, plot, interfaces } = &args.played;
+    let sources = [&args.old, &args.new].map(|path| files::read(std::slice::from_ref(path)));
+    let [old, new] = sources;
+    let sources = [old?, new?];
+    let schemas = data.schemas(interfaces, &sources.concat(), outside)?;
     let mut sides = Vec::new();
-    for path in [&args.old, &args.new] {
-        let checked = files::compiled(files::read(std::slice::from_ref(path))?, &schemas);
+    for source in sources {
+        let checked = files::compiled(source, schemas.as_ref());
         if !checked.mistakes.is_empty() {
             mistakes(&checked.mistakes, super::colour(), out)?;
             return Ok(false);
         }
         sides.push(checked.files.into_iter().flat_map(|f| f.rules).collect::<Vec<_>>());
     }
-    let needs = Needs::of_both(&sides[0], &sides[1]);
-    let opened = args.data.open(&needs, &schemas, args.json)?;
+    let needs = Needs::of_all(sides.iter().map(Vec::as_slice));
+    let opened = data.open(&needs, schemas.as_ref(), outside, *json)?;
     let mut replays: Vec<Replay<'_>> = sides
         .into_iter()
-        .map(|rules| Replay::new(rules, Settings::default(), Answers::default(), &schemas, opened.span))
+        .map(|rules| {
+            Replay::new(rules, Settings::default(), Answers::default(), schemas.as_ref(), opened.span)
+        })
         .collect();
-    let mut progress = Progress::new("replay", opened.bytes(), args.json);
+    let mut progress = Progress::new("replay", opened.bytes(), *json);
     opened.play(&mut replays, &mut progress)?;
     drop(progress);
     let (old, new) = (replays[0].transitions(), replays[1].transitions());
     let range = opened.range();
     let diff = diff(old, new, range.1);
-    if args.json {
+    if *json {
         let whole = json!({"from": range.0, "to": range.1, "diff": diff, "notes": opened.notes});
         writeln!(out, "{whole:#}")?;
     } else {
         table(&diff, out)?;
         crate::cli::tell(&opened.notes);
     }
-    if let Some(path) = &args.plot {
+    if let Some(path) = plot {
         let title = format!("{} and {}", args.old.display(), args.new.display());
         let lists = [("Old rules", old), ("New rules", new)];
         let mut notes: Vec<String> = diff.changes.iter().map(|c| words(c).join("  ")).collect();

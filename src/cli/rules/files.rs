@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sal_idl::Library;
-
-use crate::cli::topics::XmlDir;
+use crate::cli::schemas::Interfaces;
 use crate::core::selftest::TestFile;
 use crate::rules::{Diagnostic, SchemaSource, SourceFile, compile_files};
 
@@ -18,7 +16,7 @@ pub(super) struct Files {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) xml: XmlDir,
+    pub(super) interfaces: Interfaces,
 }
 
 /// The files, read and compiled.
@@ -29,10 +27,10 @@ pub(in crate::cli) struct Checked {
 
 impl Files {
     /// The files, compiled with the interfaces that the arguments name; a file that cannot be read is an [`Unreadable`].
-    pub(super) fn open(&self) -> anyhow::Result<(Checked, Library)> {
+    pub(super) fn open(&self) -> anyhow::Result<(Checked, Box<dyn SchemaSource>)> {
         let sources = read(&self.files)?;
-        let library = self.xml.library()?;
-        Ok((compiled(sources, &library), library))
+        let schemas = self.interfaces.source(&sources)?;
+        Ok((compiled(sources, schemas.as_ref()), schemas))
     }
 }
 

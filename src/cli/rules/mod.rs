@@ -16,6 +16,8 @@ mod tune;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::outside::Outside;
+
 /// Wrong usage, as clap has it.
 pub(in crate::cli) const USAGE: u8 = 2;
 
@@ -45,7 +47,9 @@ Examples:
     Test(test::Args),
     /// Why does a rule fire, or why does it not? Every condition term by term, and the term that decided.
     #[command(
-        after_help = "Offline, the past is that of a test of the rule: its series up to the time asked for.
+        after_help = "Without data the past is that of a test of the rule: its series up to the time asked for. With data (a
+recording, Kafka, the EFD) the rule, and the rules that it reads, are replayed up to that time. --exact explains the rules of a
+recorded live run as they were then, with everything that operators did.
 
 Exit code: 0 explained, 1 no such rule or test, 2 a file cannot be read.
 
@@ -53,6 +57,10 @@ Examples:
   catcher rules explain wind.yaml Wind.Forecast                  at the end of its first test
   catcher rules explain wind.yaml Wind.Forecast --at 28m --test 'a rising wind warns, and clears when it is calm'
   catcher rules explain wind.yaml Wind.Forecast --at 28m --json
+  catcher rules explain wind.yaml Wind.Forecast --data night.catcher --at 2026-11-21T03:12
+  catcher rules explain wind.yaml Wind.Forecast --from-kafka -4h --at -1h
+  catcher rules explain wind.yaml Wind.Forecast --efd efd.yaml --from 2026-11-20T22:00 --at 2026-11-21T03:12
+  catcher rules explain Wind.Forecast --exact --data live.catcher --at 2026-11-21T03:12
   catcher rules explain Wind.Forecast --live 1                   as the running Catcher:1 sees it
 
 The bus of a running Catcher is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME."
@@ -105,18 +113,9 @@ Examples:
     ImportWatcher(import_watcher::Args),
 }
 
-pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = match command {
-        Command::Check(args) => check::run(&args, &mut out),
-        Command::Test(args) => test::run(&args, &mut out),
-        Command::Explain(args) => explain::run(&args, &mut out),
-        Command::Graph(args) => graph::run(&args, &mut out),
-        Command::Fmt(args) => fmt::run(&args, &mut out),
-        Command::Diff(args) => diff::run(&args, &mut out),
-        Command::Tune(args) => tune::run(&args, &mut out),
-        Command::ImportWatcher(args) => import_watcher::run(&args, &mut out),
-    };
+    let done = act(command, outside, &mut out);
     out.flush()?;
     match done {
         Ok(true) => Ok(ExitCode::SUCCESS),
@@ -126,6 +125,20 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(USAGE))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// True if it was as it should be.
+pub(super) fn act(command: Command, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    match command {
+        Command::Check(args) => check::run(&args, out),
+        Command::Test(args) => test::run(&args, out),
+        Command::Explain(args) => explain::run(&args, outside, out),
+        Command::Graph(args) => graph::run(&args, out),
+        Command::Fmt(args) => fmt::run(&args, out),
+        Command::Diff(args) => diff::run(&args, outside, out),
+        Command::Tune(args) => tune::run(&args, outside, out),
+        Command::ImportWatcher(args) => import_watcher::run(&args, out),
     }
 }
 

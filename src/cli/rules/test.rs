@@ -22,10 +22,10 @@ pub(in crate::cli) struct Args {
 
 /// True if every test passed.
 pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
-    let (checked, library) = args.files.open()?;
+    let (checked, schemas) = args.files.open()?;
     let clock = Clock::System;
     let begun = clock.now();
-    let outcomes = run_tests(&checked.files, &library);
+    let outcomes = run_tests(&checked.files, schemas.as_ref());
     let elapsed_s = clock.now() - begun;
     if let Some(path) = &args.junit {
         std::fs::write(path, junit::xml(&outcomes, &checked.mistakes, elapsed_s))

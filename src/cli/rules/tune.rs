@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
@@ -14,14 +14,14 @@ use serde_json::{Value as Json, json};
 
 use super::files;
 use super::show::mistakes;
-use crate::cli::data::{Data, Needs, Opened};
+use crate::cli::data::{Needs, Opened, Played};
+use crate::cli::outside::Outside;
 use crate::cli::progress::Progress;
 use crate::cli::replay::write_page;
-use crate::cli::topics::XmlDir;
 use crate::core::Settings;
 use crate::core::selftest::moment;
 use crate::replay::tune::{Figures, Vary, figures};
-use crate::replay::{Answers, RecordedSchemas, Replay};
+use crate::replay::{Answers, Replay};
 use crate::reports::timeline::{Columns, page};
 use crate::rules::{Rule, SchemaSource, compile, vary};
 
@@ -42,15 +42,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "SETTING", required = true, value_parser = Vary::read)]
     vary: Vec<Vary>,
     #[command(flatten)]
-    data: Data,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    /// Also write a page with a plot.
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    #[command(flatten)]
-    xml: XmlDir,
+    played: Played,
 }
 
 /// One setting with its figures.
@@ -64,12 +56,11 @@ struct Tuned {
 type Setting = Vec<(String, Json)>;
 
 /// False if a setting gives a rule that has mistakes.
-pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
-    let library = args.xml.library()?;
-    let summary = args.data.summary()?;
-    let schemas = RecordedSchemas::new(&library, summary.as_slice());
+pub(super) fn run(args: &Args, outside: &Outside, out: &mut impl Write) -> anyhow::Result<bool> {
+    let Played { data, json, plot, interfaces } = &args.played;
     let sources = files::read(std::slice::from_ref(&args.file))?;
     let [source] = sources.as_slice() else { bail!("{} is not one file", args.file.display()) };
+    let schemas = data.schemas(interfaces, &sources, outside)?;
     let combinations = Vary::combinations(&args.vary);
     if combinations.len() > MOST {
         bail!("{} combinations of settings are too many, {MOST} are allowed", combinations.len());
@@ -77,7 +68,7 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
     let mut rules: Vec<Arc<Rule>> = Vec::new();
     for settings in &combinations {
         let varied = vary(source, &args.rule, settings).map_err(|e| anyhow::anyhow!("{e}"))?;
-        match compile(&varied, &schemas) {
+        match compile(&varied, schemas.as_ref()) {
             Ok(compiled) => rules.extend(compiled),
             Err(wrong) => {
                 writeln!(out, "with {}:", words(settings))?;
@@ -86,16 +77,17 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
             }
         }
     }
-    let opened = args.data.open(&Needs::of(&rules), &schemas, args.json)?;
-    let mut progress = Progress::new("replay", rules.len() as u64, args.json);
-    let all = play(&rules, &opened, &schemas, &mut progress)?;
+    let needs = Needs::of_all(rules.iter().map(std::slice::from_ref));
+    let opened = data.open(&needs, schemas.as_ref(), outside, *json)?;
+    let mut progress = Progress::new("replay", rules.len() as u64, *json);
+    let all = play(&rules, &opened, schemas.as_ref(), &mut progress)?;
     drop(progress);
     let tuned: Vec<Tuned> = combinations
         .iter()
         .zip(all)
         .map(|(settings, figures)| Tuned { settings: settings.iter().cloned().collect(), figures })
         .collect();
-    if args.json {
+    if *json {
         let range = opened.range();
         let whole = json!({"rule": args.rule, "from": range.0, "to": range.1, "settings": tuned, "notes": opened.notes});
         writeln!(out, "{whole:#}")?;
@@ -103,8 +95,8 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<bool> {
         table(args, &combinations, &tuned, out)?;
         crate::cli::tell(&opened.notes);
     }
-    if let Some(path) = &args.plot {
-        write_page(path, &plot(args, &combinations, &tuned, &opened))?;
+    if let Some(path) = plot {
+        write_page(path, &page_of(args, &combinations, &tuned, &opened))?;
     }
     Ok(true)
 }
@@ -121,21 +113,28 @@ fn play(
     let size = rules.len().div_ceil(threads).clamp(1, IN_ONE_PASS);
     let chunks: Vec<&[Arc<Rule>]> = rules.chunks(size).collect();
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, anyhow::Result<Vec<Figures>>)>> = Mutex::default();
+    let (played, answers) = std::sync::mpsc::channel();
+    let mut done: Vec<(usize, anyhow::Result<Vec<Figures>>)> = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..threads.min(chunks.len()) {
-            scope.spawn(|| {
+            let (played, chunks, next) = (played.clone(), &chunks, &next);
+            scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(chunk) = chunks.get(at) else { break };
-                    let played = pass(chunk, opened, schemas);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, played));
+                    // The other side waits until all threads have ended.
+                    drop(played.send((at, pass(chunk, opened, schemas))));
                 }
             });
         }
+        drop(played);
+        progress.at(0, || format!("{} settings", rules.len()));
+        for (at, figures) in answers {
+            done.push((at, figures));
+            let settings = done.iter().map(|(at, _)| chunks[*at].len()).sum::<usize>();
+            progress.at(settings as u64, || format!("{settings} of {} settings", rules.len()));
+        }
     });
-    progress.step(rules.len() as u64, String::new);
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(at, _)| *at);
     let mut all = Vec::new();
     for (_, played) in done {
@@ -199,7 +198,7 @@ fn cells(figures: &Figures) -> [String; 7] {
     ]
 }
 
-fn plot(args: &Args, combinations: &[Setting], tuned: &[Tuned], opened: &Opened) -> String {
+fn page_of(args: &Args, combinations: &[Setting], tuned: &[Tuned], opened: &Opened) -> String {
     let label = |settings: &Setting| settings.iter().map(|(_, v)| plain(v)).collect::<Vec<_>>().join(", ");
     let columns = |title: &str, value: &dyn Fn(&Figures) -> f64| Columns {
         title: title.to_owned(),

@@ -120,8 +120,8 @@ impl ItemRef<'_> {
         matches!(self, ItemRef::Schema { .. } | ItemRef::Topic(_))
     }
 
-    /// The time of it, for a block's head.
-    pub(super) fn at(&self) -> Option<f64> {
+    /// When it was, TAI s; `None` for what has no time.
+    pub fn at(&self) -> Option<f64> {
         match self {
             ItemRef::Session | ItemRef::Schema { .. } | ItemRef::Topic(_) => None,
             ItemRef::Record(record) => Some(record.received.0),

@@ -1,7 +1,7 @@
 //! Patterns of alarm names as the Watcher's escalation has them: `*`, `?`, `[abc]`, `[!a-z]`; the whole name, whatever the case.
 
 /// True if the pattern is the whole name.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
     let name: Vec<char> = name.to_lowercase().chars().collect();
     whole(&pattern, &name)

@@ -13,7 +13,7 @@ mod build;
 mod classes;
 mod dewar;
 mod ess;
-mod glob;
+pub(super) mod glob;
 mod group;
 mod hvac;
 mod read;

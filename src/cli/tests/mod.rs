@@ -1,0 +1,107 @@
+//! The command line on servers: librdkafka's mock broker, the embedded registry and the simulated EFD always; the real ones
+//! where the environment names them (`scripts/stack env`).
+
+mod bed;
+mod efd;
+mod live;
+mod on_kafka;
+mod recording;
+mod schemas;
+mod tail;
+
+use super::*;
+
+#[test]
+fn the_table_of_arguments_is_sound() {
+    whole().debug_assert();
+}
+
+#[test]
+fn the_second_name_takes_the_standard_arguments() {
+    assert!(called_as(&["/usr/bin/run_catcher".into()], "run_catcher"));
+    assert!(!called_as(&["catcher".into(), "run_catcher".into()], "run_catcher"));
+    let matches =
+        run::command("run_catcher").try_get_matches_from(["run_catcher", "3", "--state", "enabled"]);
+    assert!(matches.is_ok(), "{matches:?}");
+}
+
+/// Every command that has no further subcommands, with its path.
+fn leaves(command: &clap::Command, path: &str, out: &mut Vec<(String, clap::Command)>) {
+    let mut any = false;
+    for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        any = true;
+        leaves(sub, &format!("{path} {}", sub.get_name()), out);
+    }
+    if !any {
+        out.push((path.to_owned(), command.clone()));
+    }
+}
+
+#[test]
+fn every_command_explains_itself_and_its_examples_are_right() {
+    let mut all = Vec::new();
+    leaves(&whole(), "catcher", &mut all);
+    assert!(all.len() > 15, "{}", all.len());
+    let mut wrong = Vec::new();
+    for (path, command) in &all {
+        let mut expect = |so: bool, what: String| {
+            if !so {
+                wrong.push(format!("{path}: {what}"))
+            }
+        };
+        expect(command.get_about().is_some(), "says nothing of itself".to_owned());
+        let after = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
+        expect(after.contains("Examples:"), "no examples".to_owned());
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            expect(
+                argument.get_help().is_some() || id == "help" || id == "version",
+                format!("{id} has no help"),
+            );
+        }
+        let examples =
+            after.lines().filter(|l| l.starts_with("  catcher ") || l.starts_with("  run_catcher "));
+        let mut own = 0;
+        for line in examples {
+            // A remark stands behind several blanks; a pipe is the shell's.
+            let line = line.trim().split("  ").next().unwrap_or_default();
+            let line = line.split(['|', '>', '(']).next().unwrap_or_default();
+            let words = line.split_whitespace().map(|word| word.trim_matches('\'').to_owned());
+            let mut words: Vec<String> = words.collect();
+            if words[0] == "run_catcher" {
+                words.splice(0..1, ["catcher".to_owned(), "run".to_owned()]);
+            }
+            // Texts of several words are one argument for the shell.
+            if line.contains("--test '") || line.contains("--by '") {
+                continue;
+            }
+            own += usize::from(words.join(" ").starts_with(path.as_str()));
+            let parsed = whole().try_get_matches_from(&words);
+            expect(
+                parsed.is_ok(),
+                format!("{line}: {}", parsed.err().map(|e| e.to_string()).unwrap_or_default()),
+            );
+        }
+        expect(own > 0, "no example of its own".to_owned());
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn completions_know_every_command() {
+    use clap_complete::Shell::{Bash, Elvish, Fish, PowerShell, Zsh};
+    let mut all = Vec::new();
+    leaves(&whole(), "catcher", &mut all);
+    for shell in [Bash, Elvish, Fish, PowerShell, Zsh] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut whole(), "catcher", &mut text);
+        let text = String::from_utf8(text).unwrap();
+        for (path, _) in &all {
+            let name = path.rsplit(' ').next().unwrap();
+            assert!(text.contains(name), "{shell}: {path}");
+        }
+        for option in ["from-kafka", "vary", "junit", "exact", "dry-run", "since"] {
+            assert!(text.contains(option), "{shell}: --{option}");
+        }
+    }
+}
