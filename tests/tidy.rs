@@ -67,6 +67,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ("src/sim", "a simulated peer is a program of its own, played in process"),
     ("src/outputs/efd", "disk and parsing off the runtime, awaited on the spot"),
     ("src/csc", "tasks of the CSC that its driver ends"),
+    ("src/tasks/steps/command", "a local program, followed to its end by the step, over a restart, too"),
     ("src/main.rs", "starts the runtime"),
 ];
 

@@ -3,6 +3,7 @@
 //! A new backend is one line in [`FIXED`] or one entry in [`CONFIGURED`]. In SAL simulation mode 1 all but `analysis` are those
 //! of [`crate::sim::backends`]: nothing is sent to another component and nothing outside this process is touched.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,14 +11,19 @@ use sal_idl::Library;
 use salobj::Domain;
 
 use super::{Secrets, StartError};
-use crate::config::{BackendsConfig, CatcherConfig};
+use crate::config::CatcherConfig;
 use crate::csc::Site;
+use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource};
 use crate::sim;
 use crate::tasks::series::SeriesSource;
+use crate::tasks::shelf::Shelf;
 use crate::tasks::steps::Backend;
 use crate::tasks::steps::analysis::AnalysisBackend;
+use crate::tasks::steps::command::CommandBackend;
+use crate::tasks::steps::http::HttpBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
+use crate::tasks::steps::slack::SlackBackend;
 
 /// What backends are made of.
 pub struct Means {
@@ -33,21 +39,25 @@ pub struct Means {
     pub series: Arc<dyn SeriesSource>,
     /// Where secrets named by the configuration are looked up.
     pub secrets: Secrets,
+    /// Folder for what backends need while a step is under way, a sub-folder for each.
+    pub work: PathBuf,
+    /// Where files of steps are kept.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 type Shared = Arc<dyn Backend>;
 
-/// Makes a backend that needs no section of the configuration.
+/// Makes a backend that needs nothing of the configuration.
 type Make = fn(&Means) -> Result<Shared, String>;
 
-/// Makes a backend from its section; `None` without one.
-type MakeFrom = fn(&Means, &BackendsConfig) -> Option<Result<Shared, Vec<String>>>;
+/// Makes a backend from its section, or from another part of the configuration; `None` without that.
+type MakeFrom = fn(&Means, &CatcherConfig) -> Option<Result<Shared, Vec<String>>>;
 
 /// Backends that are there whatever the site configures.
 const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
 
-/// Backends that have a section in [`BackendsConfig`].
-const CONFIGURED: &[(&str, MakeFrom)] = &[];
+/// Backends that the configuration makes, most of them from a section in [`crate::config::BackendsConfig`].
+const CONFIGURED: &[(&str, MakeFrom)] = &[("command", command), ("http", http), ("slack", slack)];
 
 fn analysis(means: &Means) -> Result<Shared, String> {
     let clock = means.domain.clock().clone();
@@ -59,6 +69,27 @@ fn ocps(means: &Means) -> Result<Shared, String> {
     let site = Arc::clone(&means.site);
     let allowed = move |component: &str, index: i32, command: &str| site.allows(component, index, command);
     Ok(Arc::new(OcpsBackend::new(means.domain.clone(), component, Arc::new(allowed))))
+}
+
+fn command(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.command.as_ref()?;
+    let (work, shelf, clock) =
+        (means.work.join("command"), Arc::clone(&means.shelf), means.domain.clock().clone());
+    let made = CommandBackend::new(config, work, shelf, &|name| (means.secrets)(name), clock);
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
+fn http(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.http.as_ref()?;
+    let made = HttpBackend::new(config, &|name| (means.secrets)(name), means.domain.clock().clone());
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
+/// Its receivers are those that are told of alarms.
+fn slack(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    config.receivers.iter().find(|receiver| receiver.slack.is_some())?;
+    let notify = Notify::new(&config.notify(), &|name| (means.secrets)(name));
+    Some(notify.map(|notify| Arc::new(SlackBackend::new(&notify, means.domain.clock().clone())) as Shared))
 }
 
 /// All backends of the process.
@@ -107,7 +138,7 @@ impl Backends {
         }
         let (mut made, mut problems) = (Vec::new(), Vec::new());
         for (name, make) in CONFIGURED {
-            match make(&self.means, &config.backends) {
+            match make(&self.means, config) {
                 Some(Ok(backend)) => made.push(backend),
                 Some(Err(wrong)) => {
                     problems.extend(wrong.into_iter().map(|p| format!("at backends.{name}: {p}")));
@@ -139,13 +170,20 @@ impl Backends {
                 let found = made.iter().chain(now.iter()).find(|b| b.name() == name);
                 let wrong = match found {
                     Some(backend) => backend.check(&step.params).err(),
-                    None => Some(format!(
-                        "backend `{name}` is not configured at this site; add backends.{name} to the configuration"
-                    )),
+                    None => {
+                        Some(format!("backend `{name}` is not configured at this site; {}", advice(name)))
+                    }
                 };
                 problems.extend(wrong.map(|w| format!("rule {}, task {}: {w}", rule.name, step.name)));
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+}
+
+fn advice(backend: &str) -> String {
+    match backend {
+        "slack" => "add a receiver with `slack` to receivers".to_owned(),
+        name => format!("add backends.{name} to the configuration"),
     }
 }

@@ -48,11 +48,12 @@ use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
 use crate::intake::{BusSchemas, Intake, Positions};
 use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
-use crate::outputs::report_folder::ReportFolder;
+use crate::outputs::report_folder::{FolderShelf, ReportFolder};
 use crate::replay::Control;
 use crate::rules::{Rule, SchemaSource};
 use crate::tasks::driver::driver;
 use crate::tasks::series::{KafkaSeries, SeriesReader};
+use crate::tasks::shelf::Shelf;
 use crate::telemetry::Meter;
 use backends::Backends;
 use core_loop::{CoreLoop, Publish, REQUEST_QUEUE};
@@ -157,6 +158,12 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let kafka = KafkaSeries::new(Arc::clone(domain.transport()), &domain.env().topic_subname);
     let efd: Arc<dyn Efd> = Arc::new(SiteEfd(Arc::clone(&site)));
     let series = SeriesReader::new(clock.clone(), Some(intake.recent()), Some(kafka), Some(efd));
+    let (of_site, own_base) = (Arc::clone(&site), report_base.clone());
+    let base = move || {
+        let configured = of_site.config().map(|c| c.report_url.clone()).filter(|url| !url.is_empty());
+        configured.unwrap_or_else(|| own_base.clone())
+    };
+    let shelf: Arc<dyn Shelf> = Arc::new(FolderShelf::new(reports.clone(), Box::new(base)));
     let means = backends::Means {
         domain: domain.clone(),
         library: Arc::clone(&library),
@@ -164,6 +171,8 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         site: Arc::clone(&site),
         series: Arc::new(series),
         secrets: Arc::clone(&options.secrets),
+        work: data.join("work"),
+        shelf,
     };
     let backends = Arc::new(Backends::new(means, options.csc.simulation_mode != 0)?);
     let step_log = Arc::new(core_handle.clone());

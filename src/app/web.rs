@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
@@ -48,15 +48,34 @@ async fn report(State(folder): State<ReportFolder>, UrlPath(path): UrlPath<Strin
     let Some(file) = folder.file(&path) else {
         return (StatusCode::BAD_REQUEST, "not the address of a report\n").into_response();
     };
+    let kind = content_type(&path);
     match tokio::fs::read(file).await {
         Ok(page) => {
-            let headers = [
-                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            ];
-            (headers, page).into_response()
+            let mut headers = vec![(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            if path.starts_with("files/") {
+                // What a program wrote is shown, and may do nothing.
+                headers.push((header::CONTENT_SECURITY_POLICY, OF_OTHERS));
+            }
+            (AppendHeaders(headers), page).into_response()
         }
         Err(_) => (StatusCode::NOT_FOUND, "there is no such report\n").into_response(),
+    }
+}
+
+/// For pages that are not our own.
+const OF_OTHERS: &str = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'";
+
+/// By the ending of the name; what is not known is offered for download.
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, end)| end) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("txt" | "log" | "csv" | "yaml") => "text/plain; charset=utf-8",
+        Some("json") => "application/json",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("svg") => "image/svg+xml",
+        Some("pdf") => "application/pdf",
+        _ => "application/octet-stream",
     }
 }
 
@@ -70,6 +89,8 @@ mod tests {
         let reports = dir.path().join("reports");
         std::fs::create_dir_all(reports.join("20261120")).unwrap();
         std::fs::write(reports.join("20261120/a.html"), "<p>hello").unwrap();
+        std::fs::create_dir_all(reports.join("files/r/s_1")).unwrap();
+        std::fs::write(reports.join("files/r/s_1/a.png"), "png").unwrap();
         std::fs::write(dir.path().join("secret"), "x").unwrap();
         let web = Web::bind(([127, 0, 0, 1], 0).into(), ReportFolder::new(reports)).await.unwrap();
         let base = format!("http://{}", web.address());
@@ -77,6 +98,9 @@ mod tests {
         let get = async |path: &str| reqwest::get(format!("{base}{path}")).await.unwrap();
         assert_eq!(get("/reports/20261120/a.html").await.text().await.unwrap(), "<p>hello");
         assert_eq!(get("/reports/none.html").await.status(), 404);
+        let file = get("/reports/files/r/s_1/a.png").await;
+        assert_eq!(file.headers()["content-type"], "image/png");
+        assert!(file.headers()["content-security-policy"].to_str().unwrap().starts_with("sandbox"));
         assert!(get("/reports/..%2fsecret").await.status().is_client_error());
         assert_eq!(get("/healthz").await.status(), 200);
         server.abort();

@@ -6,8 +6,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tasks::steps::command::CommandConfig;
+use crate::tasks::steps::http::HttpConfig;
+
 /// Backends that need to be told something, by their keys in rule files. Without its section a backend is not there, and
 /// rules that use it are refused. How many steps a backend carries out at a time is in `max_concurrent_steps`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BackendsConfig {}
+pub struct BackendsConfig {
+    /// `command`: programs of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandConfig>,
+    /// `http`: services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpConfig>,
+}

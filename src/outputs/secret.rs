@@ -17,7 +17,7 @@ pub struct SecretProblem {
 }
 
 /// Reads the secret of the keys `{key}_env` and `{key}_file`; `None` if neither is given. What it holds enters no error.
-pub(super) fn read(
+pub(crate) fn read(
     key: &str,
     variable: Option<&str>,
     file: Option<&Path>,

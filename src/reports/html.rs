@@ -116,6 +116,10 @@ fn step_section(page: &mut String, report: &Report, step: &StepSection) {
     if !step.backend_id.is_empty() {
         rows.push(("Id at the backend", format!("<code>{}</code>", escape(&step.backend_id))));
     }
+    let files: Vec<String> = step.files.iter().map(|(name, url)| link(name, url)).collect();
+    if !files.is_empty() {
+        rows.push(("Files", files.join("<br>")));
+    }
     if let Some(source) = &step.source {
         let complete = match step.complete {
             Some(false) => {

@@ -127,6 +127,8 @@ pub struct StepSection {
     pub complete: Option<bool>,
     /// What it drew.
     pub plot: Option<Plot>,
+    /// (name, address) of files that it left behind.
+    pub files: Vec<(String, String)>,
     /// Why it did not succeed.
     pub error: String,
 }
@@ -175,6 +177,10 @@ impl StepSection {
         let mut result = step.result.clone();
         // The analysis backend adds these three to the analysis' own numbers.
         let mut take = |key: &str| result.as_object_mut().and_then(|object| object.shift_remove(key));
+        // Of files there is a list of its own.
+        if !step.files.is_empty() {
+            take("files");
+        }
         let units = take("units").and_then(|units| serde_json::from_value(units).ok()).unwrap_or_default();
         let source = take("source").and_then(|source| source.as_str().map(str::to_owned));
         let complete = take("complete").and_then(|complete| complete.as_bool());
@@ -191,6 +197,7 @@ impl StepSection {
             source,
             complete,
             plot: step.plot.clone(),
+            files: step.files.iter().map(|f| (f.name.clone(), f.url.clone())).collect(),
             error: step.error.clone(),
         }
     }

@@ -36,6 +36,7 @@ fn step(name: &str, backend: &str) -> StepSection {
         source: None,
         complete: None,
         plot: None,
+        files: Vec::new(),
         error: String::new(),
     }
 }

@@ -18,7 +18,22 @@ const RUN_TIME: Duration = Duration::from_secs(5);
 type Answer = fn(&StepCall) -> Result<Value, StepError>;
 
 /// By key.
-const ANSWERS: &[(&str, Answer)] = &[("ocps", ocps)];
+const ANSWERS: &[(&str, Answer)] = &[("command", command), ("http", http), ("ocps", ocps), ("slack", slack)];
+
+fn command(call: &StepCall) -> Result<Value, StepError> {
+    let program = call.params.get("program").cloned().unwrap_or_default();
+    Ok(
+        json!({"severity": 1, "reason": "simulated", "values": {"program": program}, "units": {}, "files": {}}),
+    )
+}
+
+fn http(_: &StepCall) -> Result<Value, StepError> {
+    Ok(json!({"status": 200, "body": {"simulated": true}, "headers": {}}))
+}
+
+fn slack(_: &StepCall) -> Result<Value, StepError> {
+    Ok(json!({}))
+}
 
 /// Pipelines that end in `false.yaml` fail, `fault.yaml` cannot be submitted, all others succeed.
 fn ocps(call: &StepCall) -> Result<Value, StepError> {

@@ -7,6 +7,8 @@ use salobj::Tai;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shelf::StepFile;
+
 /// Which attempt of which step of which run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepId {
@@ -63,6 +65,9 @@ pub struct StepOutcome {
     /// The id that the other side gave the work; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backend_id: String,
+    /// Files that it left behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StepFile>,
 }
 
 /// What an error means for the step.

@@ -326,7 +326,7 @@ impl DriverTask {
 
 fn missing(backend: &str) -> StepError {
     StepError::permanent(format!(
-        "backend {backend} is not configured at this site; add backends.{backend} to the configuration"
+        "backend {backend} is not configured at this site; see backends in the description of the configuration"
     ))
 }
 

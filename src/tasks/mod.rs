@@ -18,6 +18,7 @@ pub mod run;
 pub mod runs;
 mod scan;
 pub mod series;
+pub mod shelf;
 pub mod state;
 pub mod steps;
 

@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 
 use super::call::{StepCall, StepId, StepReport, Stop};
 use super::plan::{Plan, RunContext, StepPlan};
+use super::shelf::StepFile;
 use super::state::{Edge, TaskState, run_after, step_after};
 
 mod advance;
@@ -110,6 +111,9 @@ pub struct StepRun {
     /// Plot for the report.
     #[serde(default, deserialize_with = "plot::or_none", skip_serializing_if = "Option::is_none")]
     pub plot: Option<super::analysis::Plot>,
+    /// Files that it left behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StepFile>,
     /// Why it did not succeed, or did not at the last attempt.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
@@ -130,6 +134,7 @@ impl StepRun {
             retry_at: None,
             result: Value::Null,
             plot: None,
+            files: Vec::new(),
             error: String::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 
 use super::error::{SendError, says_later};
@@ -18,22 +18,25 @@ const WORDS: usize = 400;
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// A client that follows no redirect: what is sent is for the address configured.
-pub(super) fn client() -> Result<Client, String> {
+pub(crate) fn client() -> Result<Client, String> {
     Client::builder().redirect(redirect::Policy::none()).build().map_err(|e| error_chain(&e))
 }
 
 /// An answer of any status.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) headers: HeaderMap,
+    /// There was more than was wanted.
+    pub(crate) cut: bool,
     retry_after: Option<Duration>,
 }
 
 impl Answer {
     /// The error that this answer stands for.
-    pub(super) fn refusal(self) -> SendError {
-        let Answer { status, body, retry_after } = self;
+    pub(crate) fn refusal(self) -> SendError {
+        let Answer { status, body, retry_after, .. } = self;
         SendError::Refused { status, text: words(&body), later: says_later(status), retry_after }
     }
 
@@ -48,24 +51,34 @@ impl Answer {
 /// # Errors
 /// No connection, or one that broke. A status that says no is an [`Answer`].
 pub(super) async fn send(request: RequestBuilder) -> Result<Answer, SendError> {
+    send_reading(request, ANSWER_BYTES).await
+}
+
+/// The same, with at most so many bytes of the answer.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) async fn send_reading(request: RequestBuilder, most: usize) -> Result<Answer, SendError> {
     let response = request.send().await.map_err(lost)?;
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let retry_after = retry_after.map(|s| Duration::from_secs(s).min(LONGEST_WAIT));
-    let body = body(response).await?;
-    Ok(Answer { status, body, retry_after })
+    let headers = response.headers().clone();
+    let (body, cut) = body(response, most).await?;
+    Ok(Answer { status, body, headers, cut, retry_after })
 }
 
-async fn body(mut response: Response) -> Result<String, SendError> {
-    let mut bytes = Vec::new();
+async fn body(mut response: Response, most: usize) -> Result<(String, bool), SendError> {
+    let (mut bytes, mut cut) = (Vec::new(), false);
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > ANSWER_BYTES {
-            bytes.truncate(ANSWER_BYTES);
+        if bytes.len() > most {
+            bytes.truncate(most);
+            cut = true;
             break;
         }
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), cut))
 }
 
 fn lost(error: reqwest::Error) -> SendError {

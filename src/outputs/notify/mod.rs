@@ -50,6 +50,16 @@ pub use super::secret::Lookup;
 pub trait Channel: Send + Sync + Debug {
     /// Sends one message. The caller sets the time limit and decides on repeats.
     async fn send(&self, message: &Message) -> Result<(), SendError>;
+
+    /// True if [`Self::say`] can be used.
+    fn takes_text(&self) -> bool {
+        false
+    }
+
+    /// Sends a plain text that is about no alarm.
+    async fn say(&self, _text: &str) -> Result<(), SendError> {
+        Err(SendError::Unsendable("this channel takes messages about alarms only".to_owned()))
+    }
 }
 
 /// Everything that a site configured for telling people, ready for use.
@@ -83,6 +93,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
+    /// The way to it.
+    pub fn channel(&self) -> &Arc<dyn Channel> {
+        &self.channel
+    }
+
     /// Is this notice for it?
     pub fn wants(&self, notice: &Notice) -> bool {
         let what = match notice.what {

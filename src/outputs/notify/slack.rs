@@ -37,7 +37,21 @@ pub(super) enum Way {
 #[async_trait::async_trait]
 impl Channel for Slack {
     async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let text = format!("*{}*: {}", escaped(&message.catcher), escaped(&message.text()));
+        self.post(format!("*{}*: {}", escaped(&message.catcher), escaped(&message.text()))).await
+    }
+
+    fn takes_text(&self) -> bool {
+        true
+    }
+
+    async fn say(&self, text: &str) -> Result<(), SendError> {
+        self.post(escaped(text)).await
+    }
+}
+
+impl Slack {
+    /// Sends a text in Slack's markup.
+    async fn post(&self, text: String) -> Result<(), SendError> {
         match &self.way {
             Way::Webhook(url) => {
                 http::send(self.client.post(url.expose()).json(&json!({"text": text}))).await?.success()

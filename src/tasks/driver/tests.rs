@@ -249,7 +249,7 @@ async fn steps_of_a_backend_that_is_configured_later_wait_for_it() {
     b.driver.order(configure(None)).await.unwrap();
     b.driver.order(late("b")).await.unwrap();
     let error = b.ended().await.1.unwrap_err();
-    assert!(error.text.contains("add backends.late to the configuration"), "{error}");
+    assert!(error.text.contains("backend late is not configured"), "{error}");
 }
 
 /// A backend that the site configures.

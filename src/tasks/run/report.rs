@@ -52,6 +52,7 @@ impl Run {
         let step = &mut self.steps[i];
         step.result = outcome.result;
         step.plot = outcome.plot;
+        step.files = outcome.files;
         if !outcome.backend_id.is_empty() {
             step.backend_id = outcome.backend_id;
         }

@@ -85,7 +85,7 @@ impl Prepared {
             result.insert("complete".to_owned(), json!(complete));
             result.insert("units".to_owned(), json!(analysis.units));
         }
-        Ok(StepOutcome { result: analysis.result, plot: Some(analysis.plot), backend_id: String::new() })
+        Ok(StepOutcome { result: analysis.result, plot: Some(analysis.plot), ..StepOutcome::default() })
     }
 }
 

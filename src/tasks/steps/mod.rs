@@ -23,11 +23,17 @@
 //! 9. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
+pub mod command;
+pub mod http;
 pub mod ocps;
+pub mod slack;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use salobj::Tai;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -118,10 +124,26 @@ pub(crate) fn given(backend: &str, result: &Value) -> Result<StepOutcome, StepEr
     }
 }
 
+/// After a restart nothing is begun for triggers that are too old.
+///
+/// # Errors
+/// Aborted, if it is too late to begin this step.
+pub(crate) fn in_time(call: &StepCall, now: Tai) -> Result<(), StepError> {
+    let late = now - call.start_before;
+    if late <= 0.0 {
+        return Ok(());
+    }
+    Err(StepError::aborted(format!(
+        "it had not been sent before the restart, and its trigger is {late:.0} s older than max_event_age allows; \
+         nothing was sent"
+    )))
+}
+
 /// Something that can carry out steps.
 ///
 /// Both calls end within the driver's time limits: it asks them to stop ([`StepHandle::stop_requested`]) and drops
-/// them [`ABORT_GRACE`] later. A dropped call must leave nothing behind that goes on by itself.
+/// them [`ABORT_GRACE`] later. A dropped call must leave nothing behind that goes on by itself, except what
+/// [`Self::resume`] finds again.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// Its key in the rule file.

@@ -385,13 +385,13 @@ impl OcpsBackend {
                 if let Some(stop) = step.stopped() {
                     return Err(stop.error("nothing was sent to OCPS"));
                 }
-                self.in_time(call)?;
+                super::in_time(call, self.domain.clock().now())?;
                 let (link, origin) = self.living(index).await?;
                 let known = Known { origin: Some(origin), job_id: None };
                 return self.send(&link, Memo { known, ..memo }, step).await;
             }
             Found::Unknown if call.resend_if_unknown => {
-                self.in_time(call)?;
+                super::in_time(call, self.domain.clock().now())?;
                 return self.begin(call, step).await;
             }
             Found::Unknown => {
@@ -435,18 +435,6 @@ impl OcpsBackend {
         };
         Ok(Past { link, cursor, found })
     }
-
-    /// After a restart nothing is begun for triggers that are too old.
-    fn in_time(&self, call: &StepCall) -> Result<(), StepError> {
-        let late = self.domain.clock().now() - call.start_before;
-        if late <= 0.0 {
-            return Ok(());
-        }
-        Err(StepError::aborted(format!(
-            "it had not been sent before the restart, and its trigger is {late:.0} s older than max_event_age allows; \
-             nothing was sent"
-        )))
-    }
 }
 
 #[async_trait]
@@ -470,7 +458,7 @@ impl Backend for OcpsBackend {
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
         let Some(memo) = memo else {
-            self.in_time(call)?;
+            super::in_time(call, self.domain.clock().now())?;
             return self.begin(call, step).await;
         };
         match serde_json::from_value::<Memo>(memo) {

@@ -5,8 +5,11 @@
 //! workflow's compiler; nothing of that is repeated here. How a step is carried out is in `tasks/steps/<key>.rs`.
 
 mod analysis;
+mod command;
+mod http;
 pub(in crate::rules) mod keys;
 mod ocps;
+mod slack;
 
 use serde_json::{Value as Json, json};
 
@@ -18,20 +21,18 @@ use crate::rules::yaml::{Node, Yaml};
 use keys::KeySpec;
 
 /// Every backend that rules can name.
-pub(in crate::rules) const ALL: &[&Backend] = &[&analysis::BACKEND, &ocps::BACKEND];
+pub(in crate::rules) const ALL: &[&Backend] =
+    &[&analysis::BACKEND, &command::BACKEND, &http::BACKEND, &ocps::BACKEND, &slack::BACKEND];
 
 /// Backends of the language that this version does not have: refused by name.
 pub(in crate::rules) const LATER: &[&str] = &[
     "batch",
-    "command",
     "efd_query",
-    "http",
     "influx_task",
     "notebook",
     "noteburst",
     "sal",
     "script_queue",
-    "slack",
     "times_square",
     "uws",
 ];
@@ -118,11 +119,6 @@ pub(in crate::rules) fn schema() -> Vec<(&'static str, Json)> {
         (backend.key, schema)
     };
     ALL.iter().map(of).collect()
-}
-
-/// The result of a backend of which nothing is known before.
-fn dynamic(_: &dyn SchemaSource, _: &TaskSpec) -> Option<Fields> {
-    None
 }
 
 #[cfg(test)]

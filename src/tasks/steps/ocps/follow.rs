@@ -321,7 +321,9 @@ pub(super) fn conclude(job: &JobResult) -> Over {
         0 if said_false => {
             failed("failed", StepError::permanent(format!("job {id} ended with result false")))
         }
-        0 => Ok(StepOutcome { result: result("succeeded"), plot: None, backend_id: id.clone() }),
+        0 => {
+            Ok(StepOutcome { result: result("succeeded"), backend_id: id.clone(), ..StepOutcome::default() })
+        }
         1 => failed("failed", StepError::permanent(format!("job {id}: the pipeline failed (exit code 1)"))),
         255 => failed("aborted", StepError::aborted(format!("job {id} was aborted (exit code 255)"))),
         code => failed("failed", StepError::permanent(format!("job {id} ended with exit code {code}"))),
