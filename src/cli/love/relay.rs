@@ -46,7 +46,9 @@ struct Entry {
     /// Name of the Watcher's alarm.
     name: String,
     /// Which alarms of the Catcher it shows.
-    globs: Vec<String>,
+    glob: String,
+    /// Which of these another entry shows.
+    but_not: Vec<String>,
 }
 
 /// True if the rule files are right, and no name is taken.
@@ -89,13 +91,21 @@ fn write(args: &Args, text: &str, out: &mut impl Write) -> anyhow::Result<()> {
 
 /// One for each rule that has an alarm and acts.
 fn entries<'r>(rules: impl Iterator<Item = &'r Rule>, prefix: &str) -> Vec<Entry> {
-    let shown = rules.filter(|rule| rule.alarm.is_some() && rule.mode == Mode::Live);
-    let entry = |rule: &Rule| {
-        let name = literal(&rule.name);
-        let glob = if rule.is_keyed() { format!("{name}.*") } else { name };
-        Entry { name: format!("{prefix}{}", rule.name), globs: vec![glob] }
+    let shown: Vec<&Rule> = rules.filter(|rule| rule.alarm.is_some() && rule.mode == Mode::Live).collect();
+    let glob = |rule: &Rule| match rule.is_keyed() {
+        true => format!("{}*", literal(&rule.alarm_name(Some("")))),
+        false => literal(&rule.name),
     };
-    shown.map(entry).collect()
+    let entry = |rule: &&Rule| {
+        let below = rule.alarm_name(Some(""));
+        let but_not = shown.iter().filter(|other| rule.is_keyed() && other.name.starts_with(&below));
+        Entry {
+            name: format!("{prefix}{}", rule.name),
+            glob: glob(rule),
+            but_not: but_not.map(|other| glob(other)).collect(),
+        }
+    };
+    shown.iter().map(entry).collect()
 }
 
 /// A name as a glob that means only it.
@@ -149,21 +159,21 @@ fn text(entries: &[Entry], args: &Args) -> String {
         ));
     }
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let list =
-        |all: &mut dyn Iterator<Item = &String>| all.map(|one| quoted(one)).collect::<Vec<_>>().join(", ");
     text.push_str("rules:\n- classname: Enabled\n");
     text.push_str(&format!("  configs: [{{name: \"Catcher:{index}\"}}]\n- classname: Heartbeat\n"));
     text.push_str(&format!(
         "  configs: [{{name: \"Catcher:{index}\"}}]\n- classname: CatcherAlarm\n  configs:\n"
     ));
     for entry in entries {
-        let (name, globs) = (quoted(&entry.name), list(&mut entry.globs.iter()));
-        text.push_str(&format!("  - {{name: {name}, index: {index}, alarms: [{globs}]}}\n"));
+        let (name, glob) = (quoted(&entry.name), quoted(&entry.glob));
+        let but_not = entry.but_not.iter().map(|glob| quoted(glob)).collect::<Vec<_>>().join(", ");
+        let but_not = if but_not.is_empty() { but_not } else { format!(", but_not: [{but_not}]") };
+        text.push_str(&format!("  - {{name: {name}, index: {index}, alarms: [{glob}]{but_not}}}\n"));
     }
     let name = quoted(&format!("{}{OTHERS}", args.prefix));
     text.push_str(&format!("  - name: {name}\n    index: {index}\n    alarms: [\"*\"]\n    but_not:\n"));
-    for glob in entries.iter().flat_map(|entry| &entry.globs) {
-        text.push_str(&format!("    - {}\n", quoted(glob)));
+    for entry in entries {
+        text.push_str(&format!("    - {}\n", quoted(&entry.glob)));
     }
     if entries.is_empty() {
         text = text.replace("    but_not:\n", "");
