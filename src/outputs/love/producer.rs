@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -173,7 +173,11 @@ impl Producer {
         figures.connected.store(true, Ordering::Release);
         // What waited is in the list, with which a connection begins.
         while self.queue.try_recv().is_ok() {}
-        match self.talk(&mut socket).await {
+        let ended = self.talk(&mut socket).await;
+        let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let (alarms, lists, lost) = (count(&figures.alarms), count(&figures.lists), count(&figures.lost));
+        tracing::info!("LOVE so far: {alarms} alarms and {lists} lists sent, {lost} changes found no place");
+        match ended {
             Ok(()) => LinkError::Stopping,
             Err(error) => error,
         }

@@ -131,6 +131,7 @@ impl Browser {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the type of the handshake is the library's")]
 async fn serve(stream: TcpStream, does: Does, groups: Arc<Mutex<Groups>>) {
     if does == Does::Hang {
         return std::future::pending().await;
