@@ -25,7 +25,7 @@ use super::fault;
 use super::recorder::CoreTap;
 use super::reporter::ReportJob;
 use crate::alarms::AlarmSnapshot;
-use crate::core::{Answer, Command, Core, Event, Input, Notification, Output, Settings};
+use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
 use crate::intake::{Intake, Positions, SeriesNeed};
 use crate::journal::{Journal, Record};
 use crate::rules::Rule;
@@ -155,8 +155,6 @@ struct Waiting {
     /// How long rules that were added wait for their past.
     fill: Option<Tai>,
     configured: bool,
-    /// Notices that were lost, when that was last told.
-    lost: u64,
 }
 
 impl CoreLoop {
@@ -203,7 +201,7 @@ impl CoreLoop {
             }
             if now.0 >= statistics_at.0 {
                 self.statistics(&mut figures, Duration::from_secs(1) + (now.since(statistics_at)));
-                self.tell_lost(&mut waiting);
+                self.tell_lost();
                 statistics_at = now + Duration::from_secs(1);
             }
             let enabled = self.enable_if_ready(&mut waiting, &mut out);
@@ -307,22 +305,11 @@ impl CoreLoop {
     }
 
     /// Operators hear of notices that receivers did not get, at most once a second.
-    fn tell_lost(&self, waiting: &mut Waiting) {
-        let lost = self.teller.as_ref().map_or(0, super::notifier::Teller::lost);
-        let new = lost.saturating_sub(waiting.lost);
-        if new == 0 {
-            return;
+    fn tell_lost(&self) {
+        if let Some(news) = self.teller.as_ref().and_then(super::notifier::Teller::losses) {
+            tracing::error!("{}", news.summary);
+            self.publish.event(&Event::Notification(news));
         }
-        waiting.lost = lost;
-        let summary = format!("{new} notices for the receivers were lost, {lost} since the start");
-        tracing::error!("{summary}: too many wait");
-        self.publish.event(&Event::Notification(Notification {
-            alarm_name: String::new(),
-            level: 40,
-            summary,
-            details: "too many wait for the receivers; the alarms and notifications on the bus are complete"
-                .to_owned(),
-        }));
     }
 
     fn statistics(&self, figures: &mut Figures, elapsed: Duration) {

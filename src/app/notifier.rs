@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::handle::CoreHandle;
 use crate::alarms::{Bundle, IncidentAnswer, IncidentCall, Notice};
+use crate::core::Notification;
 use crate::csc::Site;
 use crate::outputs::notify::{Lane, LaneOptions, NotTold, Notify, Receiver};
 
@@ -30,6 +31,8 @@ pub struct Teller {
     opens: mpsc::Sender<IncidentCall>,
     closes: mpsc::Sender<IncidentCall>,
     lost: AtomicU64,
+    /// How many of them the operators know of.
+    told: AtomicU64,
 }
 
 /// The part.
@@ -48,7 +51,13 @@ pub fn notifier(site: Arc<Site>, core: CoreHandle, catcher: String) -> (Teller, 
     let (notices_in, notices) = mpsc::channel(QUEUE);
     let (opens_in, opens) = mpsc::channel(QUEUE);
     let (closes_in, closes) = mpsc::channel(QUEUE);
-    let teller = Teller { notices: notices_in, opens: opens_in, closes: closes_in, lost: AtomicU64::new(0) };
+    let teller = Teller {
+        notices: notices_in,
+        opens: opens_in,
+        closes: closes_in,
+        lost: AtomicU64::new(0),
+        told: AtomicU64::new(0),
+    };
     let options = LaneOptions::default();
     (teller, Notifier { notices, opens, closes, site, core, catcher, options })
 }
@@ -71,6 +80,20 @@ impl Teller {
     /// Notices that found no room.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// What operators are to hear of notices that were lost since the last call; `None` if none was.
+    pub fn losses(&self) -> Option<Notification> {
+        let lost = self.lost();
+        let new = lost - self.told.swap(lost, Ordering::Relaxed);
+        (new > 0).then(|| Notification {
+            alarm_name: String::new(),
+            level: 40,
+            summary: format!(
+                "{new} notices for the receivers were lost, {lost} since the start: too many wait"
+            ),
+            details: "the alarms and notifications on the bus are complete".to_owned(),
+        })
     }
 }
 
@@ -199,6 +222,11 @@ mod tests {
             teller.notify(Bundle(vec![notice.clone(), notice.clone()]));
         }
         assert_eq!(teller.lost(), 6);
+        let news = teller.losses().unwrap();
+        assert_eq!(news.summary, "6 notices for the receivers were lost, 6 since the start: too many wait");
+        assert_eq!(teller.losses(), None);
+        teller.notify(Bundle(vec![notice.clone()]));
+        assert!(teller.losses().unwrap().summary.starts_with("1 notices for the receivers were lost, 7"));
         let call = |closing| IncidentCall {
             id: "1".to_owned(),
             incident: Incident {

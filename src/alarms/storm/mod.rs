@@ -14,6 +14,8 @@
 //! * `flap`: alarms that change all the time
 //! * `limits`: how many notices there may be in a minute
 //! * `tree`: what hangs on what
+//! * `step`: what is to be told of an alarm as it is
+//! * `log`: what is not told, in sums
 //! * `watch`: all of it, in the book
 //!
 //! Nothing is lost by it, because nothing is queued: what people were told of an alarm is part of its record, and what is to be
@@ -27,6 +29,8 @@
 mod causes;
 mod flap;
 mod limits;
+mod log;
+mod step;
 mod tree;
 mod watch;
 

@@ -89,11 +89,11 @@ impl fmt::Display for Tree {
 }
 
 impl<'a> Grove<'a> {
-    /// Each alarm has one cause, and none is its own over whatever detours: every alarm is met once.
+    /// Each alarm has one cause, and is taken out when it is met: this comes to an end.
     fn grow(&mut self, name: &'a str, severity: Severity) -> Tree {
         self.room = self.room.saturating_sub(1);
         let mut tree = Tree { alarm: name.to_owned(), severity, inhibits: Vec::new(), more: 0 };
-        for (name, severity) in self.below.get(name).cloned().unwrap_or_default() {
+        for (name, severity) in self.below.remove(name).unwrap_or_default() {
             if self.room > 0 {
                 tree.inhibits.push(self.grow(name, severity));
             } else {
@@ -103,8 +103,9 @@ impl<'a> Grove<'a> {
         tree
     }
 
-    fn count(&self, name: &str) -> usize {
-        1 + self.below.get(name).into_iter().flatten().map(|(name, _)| self.count(name)).sum::<usize>()
+    fn count(&mut self, name: &str) -> usize {
+        let below = self.below.remove(name).unwrap_or_default();
+        1 + below.into_iter().map(|(name, _)| self.count(name)).sum::<usize>()
     }
 }
 
@@ -131,7 +132,7 @@ impl Book {
     pub fn causes(&self, name: &str) -> Vec<String> {
         let mut all = Vec::new();
         let mut at = self.cause(name);
-        while let Some(cause) = at {
+        while let Some(cause) = at.filter(|_| all.len() < self.len()) {
             all.push(cause.to_owned());
             at = self.cause(cause);
         }

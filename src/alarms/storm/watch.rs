@@ -6,18 +6,13 @@ use std::time::Duration;
 
 use salobj::Tai;
 
+use super::log::Log;
+use super::step::Step;
 use super::{Causes, Hush, KeptBack, KeptBackCounts, Limits, Pause, StormConfig, StormRecord, Why};
 use crate::alarms::book::Book;
 use crate::alarms::entry::Entry;
 use crate::alarms::notice::{Bundle, Notice, Told};
 use crate::alarms::severity::Severity;
-
-/// What is not told is summed up in a line of the log after this.
-const SUM_UP_AFTER: Duration = Duration::from_secs(10);
-
-/// Different causes, and names of alarms, that such a line has.
-const CAUSES_LOGGED: usize = 100;
-const NAMES_LOGGED: usize = 10;
 
 /// What the book keeps of storms.
 #[derive(Debug, Default)]
@@ -39,126 +34,6 @@ pub(in crate::alarms) struct Storm {
     /// The newest time that the book has heard of.
     now: Tai,
     log: Log,
-}
-
-/// What is not told, until it is logged.
-#[derive(Debug, Default)]
-struct Log {
-    since: Option<Tai>,
-    kept: BTreeMap<(Why, String), (u64, Vec<String>)>,
-    /// How many of each kind there were ever, when it was last counted.
-    ever: BTreeMap<Why, u64>,
-    lines: Vec<String>,
-}
-
-impl Log {
-    fn keep(&mut self, why: Why, cause: &str, alarm: &str, ever: u64, now: Tai) {
-        self.since.get_or_insert(now);
-        let full = self.kept.len() >= CAUSES_LOGGED && !self.kept.contains_key(&(why, cause.to_owned()));
-        let cause = if full { "" } else { cause };
-        let (n, names) = self.kept.entry((why, cause.to_owned())).or_default();
-        *n += 1;
-        if names.len() < NAMES_LOGGED {
-            names.push(alarm.to_owned());
-        }
-        self.ever.insert(why, ever);
-    }
-
-    fn sum_up(&mut self, now: Tai) {
-        if self.since.is_none_or(|since| since + SUM_UP_AFTER > now) {
-            return;
-        }
-        self.since = None;
-        for ((why, cause), (n, names)) in std::mem::take(&mut self.kept) {
-            let by = if cause.is_empty() { String::new() } else { format!(" by {cause}") };
-            let more = n.saturating_sub(names.len() as u64);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let ever = self.ever.get(&why).copied().unwrap_or_default();
-            let names = names.join(", ");
-            self.lines.push(format!("not told, {}{by}: {names}{more} ({ever} times ever)", why.text()));
-        }
-    }
-}
-
-/// What is to be told of an alarm.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Step {
-    Tell(Told),
-    /// It does not flap any more, and nobody is to hear of that.
-    Forget,
-}
-
-impl Entry {
-    /// What is to be told, or why something is not. `call`: somebody is to be called.
-    fn step(&self, call: bool) -> (Option<Step>, Option<Why>) {
-        let s = self.alarm.state();
-        let flapping = self.hush.flapping_since.is_some();
-        let muted = self.alarm.muted() && s.severity <= s.muted_severity;
-        let quiet = self.hush.quiet();
-        let over = s.severity == Severity::None && self.told > Severity::None;
-        if s.severity > self.told && !s.acknowledged {
-            let begins = flapping && !self.hush.flapping_told;
-            return match (muted, quiet) {
-                (true, _) => (None, Some(Why::Muted)),
-                (false, Some(why)) => (None, Some(why)),
-                (false, None) => (Some(Step::Tell(if begins { Told::Flapping } else { Told::Raised })), None),
-            };
-        }
-        let open = quiet.is_none() && !muted;
-        if flapping {
-            let begins = !self.hush.flapping_told && self.told > Severity::None && open && !s.acknowledged;
-            return (
-                begins.then_some(Step::Tell(Told::Flapping)),
-                (over && !begins).then_some(Why::Flapping),
-            );
-        }
-        if over {
-            return (Some(Step::Tell(Told::Cleared)), None);
-        }
-        if self.hush.flapping_told {
-            let tell = open && !s.acknowledged && self.told > Severity::None;
-            return (Some(if tell { Step::Tell(Told::Calm) } else { Step::Forget }), None);
-        }
-        (None, quiet.filter(|_| call))
-    }
-
-    /// It is told.
-    fn tell(&mut self, what: Told, inhibits: usize) -> Notice {
-        let s = self.alarm.state();
-        let severity = match what {
-            Told::Raised | Told::Calm => s.severity,
-            Told::Flapping => s.severity.max(self.told),
-            Told::Cleared => self.told,
-            Told::NotEscalated => s.max_severity,
-        };
-        let reason = if what == Told::NotEscalated { &s.escalated_id } else { &s.reason };
-        let notice = Notice {
-            alarm: self.name.to_string(),
-            what,
-            severity,
-            reason: reason.clone(),
-            report_url: self.report_url.clone(),
-            task_id: self.task_id.clone(),
-            at: s.timestamp_severity_oldest,
-            inhibits,
-        };
-        match what {
-            Told::Raised | Told::Flapping => self.told = severity,
-            Told::Cleared => self.told = Severity::None,
-            Told::Calm | Told::NotEscalated => {}
-        }
-        match what {
-            Told::Flapping => self.hush.flapping_told = true,
-            Told::Cleared | Told::Calm => self.hush.flapping_told = false,
-            Told::Raised | Told::NotEscalated => {}
-        }
-        notice
-    }
-
-    /// Its limit of notices in a minute.
-    fn limit(&self, config: &StormConfig) -> u32 {
-        self.alarm.config().notices_per_minute.unwrap_or(config.notices_per_minute_of_rule)
-    }
 }
 
 impl Storm {
@@ -433,8 +308,7 @@ impl Book {
     /// Lines for the log: what was not told, and why, in sums, at most every 10 s.
     #[must_use]
     pub fn take_log(&mut self) -> Vec<String> {
-        self.storm.log.sum_up(self.storm.now);
-        std::mem::take(&mut self.storm.log.lines)
+        self.storm.log.sum_up(self.storm.now)
     }
 
     /// How often people were not told, and why.
