@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rules", &["rules", "alarms", "tasks"]),
     ("intake", &["intake", "rules", "tasks"]),
     ("outputs", &["outputs", "alarms", "tasks", "journal"]),
-    ("reports", &["reports", "tasks"]),
+    ("reports", &["reports", "tasks", "alarms"]),
     ("tasks", &["tasks", "rules", "alarms", "journal", "outputs"]),
     ("core", &["core", "rules", "alarms", "tasks", "journal", "reports", "config"]),
     // It stands in the place of the intake and of the driver: it reads records and answers steps.

@@ -41,7 +41,11 @@
 //! * muted exactly if UNMUTE is armed
 //! * a deadline's stamp is set exactly while it is armed, but for `timestamp_escalate`, which stays after ESC fired
 //! * AA armed implies stale (or a one-shot alarm, not acknowledged); AU armed implies not nominal
-//! * ESC armed, or escalation asked for, implies that escalation is configured
+//! * ESC armed, or escalation asked for, implies that escalation is configured and that max is critical
+//! * a stamp of what happened is never in the future; an operation leaves it or sets it to now, and sets the one of what
+//!   it changes; a deadline that it sets is a configured delay from now
+//! * a mute changes nothing but the mute and ESC; a finding never lowers max unless it is acknowledged, and never
+//!   acknowledges; no operator changes the severity or the reason (but the one who ends a one-shot alarm)
 //! * a refused operation changes nothing; only an operation that publishes, or says so, changes what is published
 
 use salobj::Tai;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::alarm::{Alarm, Timer};
 use super::config::AlarmConfig;
 use super::entry::{AlarmRecord, Entry, Finding};
+use super::history::{Cause, Chronicle};
 use super::severity::Severity;
 use super::snapshot::AlarmSnapshot;
 use super::storm::{Storm, StormConfig};
@@ -64,6 +65,7 @@ pub struct Book {
     pub(super) telling: Telling,
     pub(super) windows: Windows,
     pub(super) storm: Storm,
+    pub(super) chronicle: Chronicle,
 }
 
 impl Book {
@@ -82,6 +84,7 @@ impl Book {
             self.windows.look_again();
             return;
         };
+        self.chronicle.because(Cause::Rules);
         self.change(id, |entry| {
             let mut publish = false;
             if entry.alarm.config() != config {
@@ -107,6 +110,7 @@ impl Book {
         let id = self.id(name)?;
         self.storm.see(now);
         let frozen = self.frozen;
+        self.chronicle.because(Cause::of(&finding));
         Ok(self.change(id, |entry| {
             if frozen {
                 entry.held = Some(finding);
@@ -150,6 +154,7 @@ impl Book {
         }
         let config = self.storm.config();
         while let Some(id) = self.first_due(now) {
+            self.chronicle.because(self.entry(id).cause_of_deadline(now, &config));
             let one = self.change(id, |entry| {
                 if entry.hush.fire(now, &config) {
                     return (false, None);
@@ -191,6 +196,7 @@ impl Book {
         let held: Vec<u64> =
             self.entries.iter().filter(|(_, e)| e.held.is_some()).map(|(id, _)| *id).collect();
         for id in held {
+            self.chronicle.because(self.entry(id).held.as_ref().map(Cause::of).unwrap_or_default());
             self.change(id, |entry| match entry.held.take() {
                 Some(finding) => entry.take_up(finding, now),
                 None => (false, false),
@@ -210,9 +216,12 @@ impl Book {
         let mut entry = self.entries.remove(&id).expect("every name leads to an entry");
         self.account(&entry, id, false);
         self.unsaved.insert(entry.name.clone());
+        let before = entry.clone();
         entry.alarm.reset();
         self.follow_incident(&mut entry);
+        self.chronicle.because(Cause::Rules);
         self.farewell(id, &mut entry);
+        self.chronicle.note(&before, &entry);
         (entry.task_id, entry.report_url) = (String::new(), String::new());
         Some(Removed { snapshot: entry.snapshot() })
     }
@@ -306,6 +315,7 @@ impl Book {
         publish |= self.follow(id, &mut entry, &before);
         if entry != before {
             self.unsaved.insert(entry.name.clone());
+            self.chronicle.note(&before, &entry);
         }
         self.account(&entry, id, true);
         if publish {

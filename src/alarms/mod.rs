@@ -16,12 +16,16 @@
 //! * [`storm`]: what keeps them from being told too much
 //! * [`windows`]: mutes on a calendar
 //! * [`snapshot`]: an alarm as the `alarm` event shows it
+//! * [`history`]: every transition, with its cause
+//! * [`health`]: the figures of ISA-18.2, made of transitions
 
 pub mod alarm;
 pub mod book;
 pub mod config;
 mod entry;
 pub mod glob;
+pub mod health;
+pub mod history;
 mod latch;
 pub mod levels;
 pub mod notice;
@@ -39,6 +43,8 @@ pub use book::{Book, Counts, Removed, UnknownAlarm};
 pub use config::{AlarmConfig, Escalate, EscalateError, Inhibit, Latch};
 pub use entry::{AlarmRecord, Finding};
 pub use glob::Glob;
+pub use health::{Health, Tally};
+pub use history::{AlarmTransition, Cause, Move, Standing};
 pub use levels::{Direction, Levels, LevelsError};
 pub use notice::{Bundle, Notice, Told};
 pub use operators::{Matcher, Refused, meant};

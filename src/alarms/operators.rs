@@ -103,6 +103,7 @@ impl Book {
         if !refusals.is_empty() {
             return Err(Refused::Alarms(refusals));
         }
+        self.chronicle.commanded("acknowledge", who(user));
         Ok(self.each(pattern, &ids, "acknowledged", |alarm| {
             let outcome = alarm.acknowledge(severity, who(user), now).expect("was checked before");
             match (outcome.updated, outcome.publish) {
@@ -121,6 +122,7 @@ impl Book {
     pub fn unacknowledge(&mut self, pattern: &str, now: Tai) -> Result<String, Refused> {
         self.see(now);
         let ids = self.meant(pattern)?;
+        self.chronicle.commanded("unacknowledge", "");
         Ok(self.each(pattern, &ids, "unacknowledged", |alarm| {
             let publish = alarm.unacknowledge(now).publish;
             let why = if alarm.nominal() { "nominal" } else { "not acknowledged" };
@@ -143,6 +145,7 @@ impl Book {
         Alarm::check_mute(duration_s, severity).map_err(Refused::Argument)?;
         self.see(now);
         let ids = self.meant(pattern)?;
+        self.chronicle.commanded("mute", who(user));
         Ok(self.each(pattern, &ids, "muted", |alarm| {
             let outcome = alarm.mute(duration_s, severity, who(user), now).expect("was checked before");
             (outcome.publish, None)
@@ -157,6 +160,7 @@ impl Book {
     pub fn unmute(&mut self, pattern: &str, now: Tai) -> Result<String, Refused> {
         self.see(now);
         let ids = self.meant(pattern)?;
+        self.chronicle.commanded("unmute", "");
         Ok(self.each(pattern, &ids, "unmuted", |alarm| {
             let why = (!alarm.muted()).then_some("not muted");
             (alarm.unmute(now).publish, why)

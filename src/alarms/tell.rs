@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use super::alarm::FAILED;
 use super::book::Book;
 use super::entry::Entry;
+use super::history::Cause;
 /// An incident that was or may have been asked for, and is not settled: the journal's entry `incident/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
@@ -188,6 +189,7 @@ impl Book {
         let owner = alarm.filter(|alarm| self.entry(*alarm).opening.as_deref() == Some(id));
         let maybe_open =
             !matches!(answer, IncidentAnswer::NotOpened { doubtful: false, .. } | IncidentAnswer::NotTaken);
+        self.chronicle.because(Cause::Escalation);
         let taken = owner.is_some_and(|alarm| self.change(alarm, |entry| take_up(entry, id, answer)));
         if maybe_open && !taken {
             self.telling.close(id.to_owned(), &incident.alarm, &incident.responder);
@@ -227,6 +229,7 @@ impl Book {
 
     /// Every alarm is looked at for what has to be told: on entering ENABLED.
     pub(super) fn follow_all(&mut self) {
+        self.chronicle.because(Cause::Escalation);
         for id in self.all_ids() {
             self.change(id, |_| (false, ()));
         }

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::alarm::{Alarm, Outcome, Refusal};
 use super::book::Book;
+use super::history::Cause;
 use super::operators::{Matcher, Refused};
 use super::severity::Severity;
 
@@ -276,6 +277,7 @@ impl Book {
     fn mute_for_window(&mut self, record: &mut WindowRecord, end: Tai, now: Tai) {
         let window = &record.window;
         let Ok(ids) = self.matching(&window.alarms) else { return };
+        self.chronicle.because(Cause::MuteWindow { by: window.by.clone() });
         for id in ids {
             if !record.seen.insert(self.entry(id).name.to_string()) {
                 continue;
@@ -294,6 +296,7 @@ impl Book {
 
     fn end_window(&mut self, record: &WindowRecord, now: Tai) {
         let Some(until) = record.until else { return };
+        self.chronicle.because(Cause::MuteWindow { by: record.window.by.clone() });
         for name in &record.seen {
             let Ok(id) = self.id(name) else { continue };
             let by = &record.window.by;

@@ -24,10 +24,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::fault;
 use super::recorder::CoreTap;
 use super::reporter::ReportJob;
+use super::store::{Batch, Store};
 use crate::alarms::AlarmSnapshot;
 use crate::core::{Answer, Command, Core, Event, Input, Output, Settings};
 use crate::intake::{Intake, Positions, SeriesNeed};
-use crate::journal::{Journal, Record};
+use crate::journal::Record;
 use crate::rules::Rule;
 use crate::tasks::call::StepReport;
 use crate::tasks::driver::{Driver, Order};
@@ -112,8 +113,8 @@ pub trait Publish: Send + Sync {
 pub struct CoreLoop {
     /// The core, recovered.
     pub core: Core,
-    /// The journal.
-    pub journal: Option<Box<dyn Journal>>,
+    /// Journal and history.
+    pub store: Option<Store>,
     /// The reader of the bus.
     pub intake: Intake,
     /// Positions that the journal had.
@@ -243,6 +244,7 @@ impl CoreLoop {
                 self.feed(Input::Command { ticket: waiting.next_ticket, command }, now, out);
             }
             Request::Configure { rules, settings, reply } => {
+                self.store.as_mut().expect("it is put back").keep(settings.keep_history);
                 self.feed(Input::Configure { rules, settings }, now, out);
                 if !std::mem::replace(&mut waiting.configured, true) {
                     self.feed(Input::Resume, now, out);
@@ -330,16 +332,9 @@ impl CoreLoop {
             let positions = serde_json::to_value(self.intake.positions()).expect("plain data");
             work.push(Output::Record(Record::put("positions", positions)));
         }
-        let mut records = Vec::new();
-        work.retain_mut(|output| match output {
-            Output::Record(record) => {
-                records.push(std::mem::replace(record, Record::delete("")));
-                false
-            }
-            _ => true,
-        });
+        let batch = Batch::take(&mut work);
         Meter::add(&self.meter.effects, work.len() as u64);
-        self.append(records).await;
+        self.append(batch).await;
         for output in work.drain(..) {
             self.do_one(output, waiting).await?;
         }
@@ -347,22 +342,22 @@ impl CoreLoop {
         Ok(())
     }
 
-    async fn append(&mut self, records: Vec<Record>) {
-        if records.is_empty() {
+    async fn append(&mut self, batch: Batch) {
+        if batch.records.is_empty() {
             return;
         }
-        let records = Arc::new(records);
+        let batch = Arc::new(batch);
         let begun = self.clock.now();
         let mut faulted = false;
         loop {
-            let mut journal = self.journal.take().expect("it is put back below");
-            let batch = Arc::clone(&records);
+            let mut store = self.store.take().expect("it is put back below");
+            let batch = Arc::clone(&batch);
             let appended = tokio::task::spawn_blocking(move || {
-                let result = journal.append(&batch);
-                (journal, result)
+                let result = store.append(&batch);
+                (store, result)
             });
-            let (journal, result) = appended.await.expect("an append does not panic");
-            self.journal = Some(journal);
+            let (store, result) = appended.await.expect("an append does not panic");
+            self.store = Some(store);
             let elapsed = self.clock.now().since(begun);
             match result {
                 Ok(()) => {
@@ -382,7 +377,7 @@ impl CoreLoop {
 
     async fn do_one(&mut self, output: Output, waiting: &mut Waiting) -> Result<(), String> {
         match output {
-            Output::Record(_) => {}
+            Output::Record(_) | Output::History(_) => {}
             Output::Publish(event) => {
                 self.publish.event(&event);
                 if let (Event::Result(result), Some(sink)) = (&event, &self.results) {

@@ -28,6 +28,7 @@ pub mod parts;
 pub mod recorder;
 pub mod reporter;
 pub mod results;
+pub mod store;
 pub mod web;
 
 use std::collections::BTreeMap;
@@ -46,7 +47,6 @@ use crate::core::{Core, Output, Recovery};
 use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
 use crate::intake::{BusSchemas, Intake, Positions};
-use crate::journal::{FileJournal, Journal};
 use crate::outputs::efd::Efd;
 use crate::outputs::report_folder::{FolderShelf, ReportFolder};
 use crate::replay::Control;
@@ -59,6 +59,7 @@ use backends::Backends;
 use core_loop::{CoreLoop, Publish, REQUEST_QUEUE};
 use handle::CoreHandle;
 use parts::Parts;
+use store::Store;
 
 /// What a process is told when it starts.
 #[derive(Clone)]
@@ -110,8 +111,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let local = |what: &str, e: &dyn std::fmt::Display| StartError::Local(format!("{what}: {e}"));
     let data = &options.data_dir;
     std::fs::create_dir_all(data).map_err(|e| local(&format!("data folder {}", data.display()), &e))?;
-    let (journal, recovered) =
-        FileJournal::open(data.join("journal")).map_err(|e| StartError::Local(e.to_string()))?;
+    let (store, recovered) = Store::open(&data.join("journal")).map_err(StartError::Local)?;
     if recovered.torn_bytes > 0 {
         tracing::warn!(
             "the journal ended with {} bytes of an append that a crash cut short",
@@ -228,7 +228,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     }
     let core_loop = CoreLoop {
         core,
-        journal: Some(Box::new(journal) as Box<dyn Journal>),
+        store: Some(store),
         intake,
         noted: entry::<Positions>(&recovered.entries, "positions").unwrap_or_default(),
         memos: recovered

@@ -68,6 +68,9 @@ pub struct CatcherConfig {
     /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
     #[serde(default)]
     pub report_url: String,
+    /// How much of the alarms' history is kept (`catcher alarms history`): every transition with what was behind it.
+    #[serde(default)]
+    pub alarm_history: AlarmHistoryConfig,
     /// How many steps of one backend may be under way at once; a backend that is not named has a number of its own.
     #[serde(default)]
     pub max_concurrent_steps: BTreeMap<String, usize>,
@@ -78,6 +81,24 @@ pub struct CatcherConfig {
 
 fn default_escalation_timeout() -> f64 {
     5.0
+}
+
+/// What is older or too much is forgotten, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlarmHistoryConfig {
+    /// Days.
+    #[schemars(range(min = 1.0, max = 36500.0))]
+    pub days: f64,
+    /// Megabytes (of 2^20 bytes) on disk. A transition takes about 2 kB.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub megabytes: u64,
+}
+
+impl Default for AlarmHistoryConfig {
+    fn default() -> AlarmHistoryConfig {
+        AlarmHistoryConfig { days: 400.0, megabytes: 256 }
+    }
 }
 
 /// What one index has of its own.

@@ -120,6 +120,13 @@ pub enum Command {
         /// Exact name or whole-name regular expression.
         alarm: String,
     },
+    /// A command, and who sent it as the bus says (`private_identity`): for the alarms' history.
+    From {
+        /// Who.
+        identity: String,
+        /// What.
+        command: Box<Command>,
+    },
     /// Publishes every alarm again.
     ShowAlarms,
     /// Publishes every rule again.

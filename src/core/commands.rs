@@ -60,6 +60,12 @@ impl Core {
                 self.book.add_window(window, now)
             }
             Command::Unmute { alarm } => self.book.unmute(&alarm, now).map_err(|e| e.to_string()),
+            Command::From { identity, command } => {
+                self.book.set_identity(&identity);
+                let answer = self.command(*command, now, out);
+                self.book.set_identity("");
+                answer
+            }
             Command::ShowAlarms => Ok(format!("{} alarms shown", self.show_alarms(out))),
             Command::ShowRules => Ok(format!("{} rules shown", self.show_rules(out))),
             Command::ShowTasks => Ok(format!("{} runs shown", self.show_tasks(true, out))),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use salobj::Tai;
 use serde_json::{Value as Json, json};
 
+use super::history::EVIDENCE_BYTES;
 use super::{Core, Event, Output, ResultEvent, TaskEvent};
 use crate::alarms::{Finding, Severity};
 use crate::journal::Record;
@@ -75,8 +76,11 @@ impl Core {
                     out.push(Output::Warn(format!("run {run_id} is to make way: {refused}")));
                 }
             }
-            Effect::SetSeverity { rule, alarm, severity, reason, run_id } => {
+            Effect::SetSeverity { rule, alarm, severity, reason, run_id, evidence } => {
                 self.set_severity(&rule, &alarm, severity, reason, run_id, now, actions);
+                if let Some(evidence) = evidence {
+                    self.book.testify(&alarm, || evidence.json(EVIDENCE_BYTES));
+                }
             }
             Effect::KeySeen { rule, alarm } => self.ensure_alarm(&rule, &alarm),
             Effect::KeyGone { alarm, .. } => self.remove_alarm(&alarm, out),
@@ -326,6 +330,7 @@ impl Core {
             out.push(Output::Publish(Event::Alarm(snapshot)));
         }
         self.tell(out);
+        self.chronicle(now, out);
         for name in std::mem::take(&mut self.changed_rules) {
             self.publish_rule(&name, out);
         }

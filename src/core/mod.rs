@@ -16,6 +16,7 @@
 //! * [`event`]: what it publishes
 //! * [`rule_table`]: which rules there are
 //! * `explain`: why a rule did what it did
+//! * `history`: the alarms' transitions, numbered
 //! * `links`: what rules read of each other and of the EFD
 //! * `effects`: what follows from the engine's and the runs' decisions
 //! * `recover`: taking up what the journal kept
@@ -26,6 +27,7 @@ mod commands;
 mod effects;
 pub mod event;
 mod explain;
+mod history;
 mod links;
 mod recover;
 pub mod rule_table;
@@ -40,8 +42,8 @@ use std::sync::Arc;
 
 use salobj::{Tai, Value};
 
-use crate::alarms::{Book, Bundle, IncidentAnswer, IncidentCall, MuteWindow, StormConfig};
-use crate::journal::Record;
+use crate::alarms::{AlarmTransition, Book, Bundle, IncidentAnswer, IncidentCall, MuteWindow, StormConfig};
+use crate::journal::{Keep, Record};
 use crate::rules::{Effect, Engine, Input as RuleInput, Rule, Sample, Stopwatch, Subscriptions};
 use crate::tasks::call::{StepCall, StepId, StepReport, Stop};
 use crate::tasks::run::RunAction;
@@ -49,6 +51,7 @@ use crate::tasks::runs::Runs;
 
 pub use command::{Answer, Command, Sender};
 pub use event::{Event, Notification, ResultEvent, RuleEvent, Summary, TaskEvent};
+pub use history::HISTORY;
 pub use recover::{Compile, Recovery};
 pub use rule_table::{Entry, Memory, Origin, RuleState, RuleTable};
 
@@ -135,6 +138,9 @@ pub enum Input<'a> {
 pub enum Output {
     /// Append to the journal, before anything else of this step.
     Record(Record),
+    /// Append to the history of the alarms, before the journal is appended to: what the journal does not confirm by its
+    /// record [`HISTORY`] is taken back at the next start.
+    History(Box<AlarmTransition>),
     /// Publish an event.
     Publish(Event),
     /// Answer a command.
@@ -187,6 +193,9 @@ pub struct Settings {
     /// How people are kept from being told too much.
     #[serde(default)]
     pub storms: StormConfig,
+    /// How much of the alarms' history is kept.
+    #[serde(default)]
+    pub keep_history: Keep,
 }
 
 /// See the module's documentation.
@@ -217,6 +226,8 @@ pub struct Core {
     unreported: Vec<String>,
     /// What rules read that is not on the bus.
     links: links::Links,
+    /// Number of the next transition of an alarm.
+    next_transition: u64,
     /// Empty between steps; kept for its capacity.
     effects: Vec<Effect>,
 }
@@ -246,6 +257,7 @@ impl Core {
             resumed: Vec::new(),
             unreported: Vec::new(),
             links: links::Links::default(),
+            next_transition: 1,
             effects: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use salobj::Tai;
 use serde_json::Value as Json;
 
-use super::{Core, Memory, Output};
+use super::{Core, HISTORY, Memory, Output};
 use crate::alarms::AlarmRecord;
 use crate::rules::Rule;
 use crate::tasks::run::RunHeader;
@@ -75,6 +75,7 @@ impl Core {
             Some(Ok(storm)) => self.book.import_storm(storm),
             Some(Err(e)) => problems.push(format!("journal entry {}: {e}", super::tell::STORM)),
         }
+        self.recover_history(recovery.entries.get(HISTORY));
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }

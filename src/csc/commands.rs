@@ -28,7 +28,10 @@ impl CatcherCsc {
             "addRule" => self.add_rule(&request).await,
             "makeLogEntry" => self.make_log_entry(ctx, &request).await,
             name => match plain(name, &request) {
-                Some(command) => self.core.command(command).await,
+                Some(command) => {
+                    let identity = request.sample.identity().to_owned();
+                    self.core.command(Command::From { identity, command: Box::new(command) }).await
+                }
                 None => Err(format!("this version of the Catcher does not have the command {name}")),
             },
         };

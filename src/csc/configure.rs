@@ -12,6 +12,7 @@ use super::CatcherCsc;
 use crate::alarms::AlarmConfig;
 use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
+use crate::journal::Keep;
 use crate::outputs::efd::Efd;
 use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
@@ -92,6 +93,7 @@ fn settings(config: &CatcherConfig, own_base: &str) -> Settings {
         report_base: base.trim_end_matches('/').to_owned(),
         incident_owner: None,
         storms: config.storms.storms().unwrap_or_default(),
+        keep_history: Keep { days: config.alarm_history.days, bytes: config.alarm_history.megabytes << 20 },
         mute_windows: config.mute_windows.iter().filter_map(|window| window.window().ok()).collect(),
     }
 }

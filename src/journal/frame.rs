@@ -50,7 +50,11 @@ pub struct Damage {
 
 /// The bytes of one append.
 pub fn encode(seq: u64, records: &[Record]) -> Vec<u8> {
-    let json = serde_json::to_string(records).expect("records have text keys and JSON values");
+    line(seq, &serde_json::to_string(records).expect("records have text keys and JSON values"))
+}
+
+/// The bytes of a frame with this JSON text, which has no line ends.
+pub(super) fn line(seq: u64, json: &str) -> Vec<u8> {
     let body = format!("{seq} {} {json}", json.len());
     format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes())).into_bytes()
 }
@@ -98,6 +102,14 @@ pub fn scan(bytes: &[u8]) -> Result<Scan, Damage> {
 }
 
 fn read(bytes: &[u8], start: usize) -> Result<Frame, &'static str> {
+    let (seq, json, end) = read_line(bytes, start)?;
+    let records =
+        serde_json::from_slice(json).map_err(|_| "the checksum is right, but this is no list of records")?;
+    Ok(Frame { seq, records, end })
+}
+
+/// Number, JSON text and end of the frame that begins there.
+pub(super) fn read_line(bytes: &[u8], start: usize) -> Result<(u64, &[u8], usize), &'static str> {
     const CUT: &str = "the frame is cut short";
     const HEAD: &str = "this is not the head of a frame";
     let rest = &bytes[start..];
@@ -117,9 +129,7 @@ fn read(bytes: &[u8], start: usize) -> Result<Frame, &'static str> {
     if crc32fast::hash(&rest[9..json_end]) != crc {
         return Err("the checksum is wrong");
     }
-    let records =
-        serde_json::from_slice(json).map_err(|_| "the checksum is right, but this is no list of records")?;
-    Ok(Frame { seq, records, end: start + json_end + 1 })
+    Ok((seq, json, start + json_end + 1))
 }
 
 /// A decimal number and the space behind it.

@@ -2,14 +2,19 @@
 //! Kafka topic.
 //!
 //! An effect is in the journal before it is carried out: [`Journal::append`] returns when the records are on disk, all
-//! of them or none. Keys: `alarm/<name>`, `run/<id>`, `rule/<name>`, `command/<id>`, `engine/<rule>`, `positions`, `csc`.
+//! of them or none. Keys: `alarm/<name>`, `run/<id>`, `rule/<name>`, `command/<id>`, `engine/<rule>`, `positions`, `csc`,
+//! `history`.
 //!
 //! * [`mod@file`]: a folder of this machine
 //! * [`frame`]: how records lie in a file
 //! * [`lock`]: one process for a folder
+//! * [`history`]: what happened, one entry after the other, in the same folder; `history_read` reads it, also beside a
+//!   running process
 
 pub mod file;
 pub mod frame;
+pub mod history;
+mod history_read;
 pub mod lock;
 #[cfg(test)]
 mod tests;
@@ -20,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use file::{FileJournal, OpenError, Recovered};
+pub use history::{Entry, History, Keep};
+pub use history_read::{HistoryRead, read_history};
 
 /// One change: the key has this value now, or is gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

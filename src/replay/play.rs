@@ -357,6 +357,7 @@ impl<'a> Replay<'a> {
                 Output::Warn(text) => self.warn(format!("{}: {text}", self.now.utc_iso())),
                 Output::Publish(_)
                 | Output::Record(_)
+                | Output::History(_)
                 | Output::Answer { .. }
                 | Output::Notify(_)
                 | Output::Note(_)

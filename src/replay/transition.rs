@@ -160,6 +160,7 @@ impl Collector {
             | Output::Notify(_)
             | Output::Incident(_)
             | Output::Record(_)
+            | Output::History(_)
             | Output::Answer { .. }
             | Output::Dispatch(_)
             | Output::Resume(_)

@@ -1,4 +1,5 @@
-//! Reports: one self-contained HTML file for each run, with the plot of the data that fired the rule.
+//! Reports: one self-contained HTML file for each run, with the plot of the data that fired the rule; and pages about a
+//! stretch of time ([`timeline`], [`health`]).
 //!
 //! ```text
 //! tasks::run::Run ─┐
@@ -8,6 +9,7 @@
 //! Pure: no clock, no files. The page needs nothing from elsewhere and runs no script; what the rule, the bus or a backend
 //! wrote is escaped, and the page forbids the browser everything but its own style.
 
+pub mod health;
 mod html;
 mod scale;
 mod svg;

@@ -7,6 +7,7 @@ use salobj::{Tai, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
+use super::evidence::Evidence;
 use super::model::{Rule, RunContext};
 use crate::alarms::Severity;
 
@@ -181,6 +182,8 @@ pub enum Effect {
         reason: String,
         /// The run whose results said so, for an alarm fed by tasks.
         run_id: Option<String>,
+        /// What was behind it, if the severity is another than was said before.
+        evidence: Option<Box<Evidence>>,
     },
     /// A rule with `by` has seen a key for the first time, or is asked for all of them: there is such an alarm.
     KeySeen {

@@ -58,9 +58,7 @@ impl Catcher {
     pub(crate) async fn start(&mut self, observatory: &Observatory) {
         self.starts += 1;
         let log = std::fs::File::create(self.log()).expect("a log can be made");
-        let program =
-            std::env::var_os("CATCHER_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_catcher").into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(program());
         command
             .args(["run", "1", "--http", "127.0.0.1:0"])
             .arg("--data-dir")
@@ -82,6 +80,18 @@ impl Catcher {
         }
     }
 
+    /// The history of the alarm, read beside the running process.
+    pub(crate) fn history(&self) -> Vec<serde_json::Value> {
+        let output = Command::new(program())
+            .args(["alarms", "history", "Kill.Alarm", "--json", "--limit", "1000000", "--data-dir"])
+            .arg(self.folder.path().join("data"))
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("JSON is text");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    }
+
     /// kill -9, and waits until the process is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -101,6 +111,10 @@ impl Catcher {
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
+}
+
+fn program() -> std::ffi::OsString {
+    std::env::var_os("CATCHER_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_catcher").into())
 }
 
 impl Drop for Catcher {

@@ -41,6 +41,29 @@ impl Ledger {
         );
     }
 
+    /// The alarm's history: raised once, then every acknowledgement and its end in turn, up to how the alarm stands.
+    pub(crate) fn check_history(&self, history: &[serde_json::Value], acknowledged: bool, kill: u32) {
+        let mut before = 0;
+        let mut stands = false;
+        for (n, transition) in history.iter().enumerate() {
+            let id = transition["id"].as_u64().expect("a transition has a number");
+            assert!(id > before, "after kill {kill}: transition {id} follows {before}");
+            before = id;
+            if n == 0 {
+                assert_eq!(transition["moves"], serde_json::json!(["raised"]));
+                continue;
+            }
+            let now = transition["after"]["acknowledged"].as_bool().unwrap_or(false);
+            assert_ne!(now, stands, "after kill {kill} twice in a row: {transition}");
+            assert_eq!(transition["cause"]["kind"], "command", "after kill {kill}: {transition}");
+            stands = now;
+        }
+        assert_eq!(
+            stands, acknowledged,
+            "after kill {kill} the history ends otherwise than the alarm stands"
+        );
+    }
+
     /// Runs that were promised.
     pub(crate) fn run_ids(&self) -> Vec<String> {
         self.jobs.values().flatten().cloned().collect()

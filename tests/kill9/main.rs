@@ -7,7 +7,7 @@
 //!  child process: catcher run 1 ──kill -9──► again, on the same journal ──kill -9──► ...
 //! ```
 //! Afterwards: every acknowledged `trigger` has a run that came to an end, no job was commanded twice, the alarm is as the last
-//! acknowledged command left it. `CATCHER_KILLS` says how often (5; 200 is the figure of the requirements), `CATCHER_KILL_SEED`
+//! acknowledged command left it, and its history has every change once. `CATCHER_KILLS` says how often (5; 200 is the figure of the requirements), `CATCHER_KILL_SEED`
 //! repeats a run's random instants, `CATCHER_TEST_PROGRAM` names another program than the one just built.
 
 mod catcher;
@@ -88,7 +88,9 @@ async fn nothing_is_lost_and_nothing_done_twice() {
         ledger.alarm(acknowledge, answered.is_some());
         catcher.start(&observatory).await;
         // As of now: the alarm was published when the CSC was enabled again.
-        ledger.check_alarm(observatory.alarm_acknowledged(catcher.origin()).await, kill);
+        let acknowledged = observatory.alarm_acknowledged(catcher.origin()).await;
+        ledger.check_alarm(acknowledged, kill);
+        ledger.check_history(&catcher.history(), acknowledged, kill);
         // Not after each: runs shall live through several kills, too.
         if kill % 10 == 0 || kill == kills {
             observatory.wait_for_runs(&ledger.run_ids()).await;

@@ -11,6 +11,7 @@ use super::step::Step;
 use super::{Causes, Hush, KeptBack, KeptBackCounts, Limits, Pause, StormConfig, StormRecord, Why};
 use crate::alarms::book::Book;
 use crate::alarms::entry::Entry;
+use crate::alarms::history::Cause;
 use crate::alarms::notice::{Bundle, Notice, Told};
 use crate::alarms::severity::Severity;
 
@@ -261,12 +262,14 @@ impl Book {
     }
 
     fn look_again(&mut self, ids: &[u64]) {
+        let cause = self.chronicle.aside(Cause::Storm);
         for id in ids {
             let entry = self.entry(*id);
             if entry.alarm.state().severity > Severity::None || entry.hush.inhibited_by.is_some() {
                 self.change(*id, |_| (false, ()));
             }
         }
+        self.chronicle.because(cause);
     }
 
     /// Everything that waits and may go out goes out as one.
@@ -279,6 +282,7 @@ impl Book {
         let ids: Vec<u64> =
             self.storm.waiting.iter().copied().filter(|id| ready(&self.storm, self.entry(*id))).collect();
         self.storm.sum = Some(Vec::new());
+        self.chronicle.because(Cause::Storm);
         let mut rules: BTreeMap<String, u32> = BTreeMap::new();
         for id in ids {
             let entry = self.entry(id);

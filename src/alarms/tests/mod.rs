@@ -3,6 +3,8 @@
 mod book;
 mod defects;
 mod golden;
+mod health;
+mod history;
 mod latch;
 mod levels;
 mod operators;

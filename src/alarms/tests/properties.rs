@@ -90,7 +90,73 @@ fn check_invariants(alarm: &Alarm) -> Result<(), TestCaseError> {
     if armed(Timer::Escalate) || s.do_escalate {
         prop_assert!(alarm.config().escalate.is_some());
     }
+    if armed(Timer::Escalate) || s.do_escalate {
+        prop_assert_eq!(s.max_severity, Severity::Critical);
+    }
     prop_assert_eq!(alarm.nominal(), s.max_severity == Severity::None);
+    if s.severity > Severity::None {
+        prop_assert!(s.timestamp_severity_oldest.is_some() && s.timestamp_max_severity.is_some());
+    }
+    prop_assert!(!s.acknowledged || s.timestamp_acknowledged.is_some());
+    Ok(())
+}
+
+/// What an operation at `now` may do, whatever the state was.
+fn check_step(before: &Alarm, op: &Op, after: &Alarm, now: f64) -> Result<(), TestCaseError> {
+    let (old, new, now) = (before.state(), after.state(), at(now));
+    // Stamps of what happened: never in the future, never back, and set by what they are of.
+    for (was, is) in [
+        (old.timestamp_severity_oldest, new.timestamp_severity_oldest),
+        (old.timestamp_severity_newest, new.timestamp_severity_newest),
+        (old.timestamp_max_severity, new.timestamp_max_severity),
+        (old.timestamp_acknowledged, new.timestamp_acknowledged),
+    ] {
+        prop_assert!(is.is_none_or(|is| is <= now), "a stamp of the future");
+        prop_assert!(was == is || is == Some(now), "{:?} became {:?} at {:?}", was, is, now);
+    }
+    prop_assert!(old.severity == new.severity || new.timestamp_severity_oldest == Some(now));
+    prop_assert!(old.acknowledged == new.acknowledged || new.timestamp_acknowledged == Some(now));
+    prop_assert!(old.max_severity == new.max_severity || new.timestamp_max_severity == Some(now));
+    // Deadlines that are set or moved are a delay of the configuration away.
+    let config = after.config();
+    let delays = [
+        (Timer::AutoAcknowledge, Some(config.auto_acknowledge)),
+        (Timer::AutoUnacknowledge, Some(config.auto_unacknowledge)),
+        (Timer::Escalate, config.escalate.as_ref().map(Escalate::delay)),
+    ];
+    for (timer, delay) in delays {
+        let moved = after.deadline(timer).filter(|due| before.deadline(timer) != Some(*due));
+        prop_assert!(moved.is_none_or(|due| Some(due) == delay.map(|delay| now + delay)), "{:?}", timer);
+    }
+    let operator =
+        matches!(op, Op::Acknowledge(_) | Op::Unacknowledge | Op::Mute(..) | Op::Unmute | Op::Incident(_));
+    if operator && config.latch == Latch::Level {
+        prop_assert_eq!(
+            (old.severity, &old.reason),
+            (new.severity, &new.reason),
+            "only the rule says how bad it is"
+        );
+    }
+    match op {
+        // Orthogonal: a mute changes nothing but the mute, and when somebody is called.
+        Op::Mute(..) | Op::Unmute => {
+            prop_assert_eq!((old.max_severity, old.acknowledged), (new.max_severity, new.acknowledged));
+            prop_assert_eq!((old.do_escalate, &old.escalated_id), (new.do_escalate, &new.escalated_id));
+            prop_assert_eq!(old.timestamp_auto_acknowledge, new.timestamp_auto_acknowledge);
+            prop_assert_eq!(old.timestamp_auto_unacknowledge, new.timestamp_auto_unacknowledge);
+        }
+        // A finding never forgets what nobody has acknowledged, and never acknowledges.
+        Op::Severity(..) => {
+            prop_assert!(
+                new.max_severity >= old.max_severity || (old.acknowledged && new.severity == Severity::None)
+            );
+            prop_assert!(old.acknowledged || !new.acknowledged);
+            prop_assert!(new.muted_severity == old.muted_severity || config.lift_mute);
+        }
+        Op::Acknowledge(_) => prop_assert!(!new.do_escalate || new == old, "nobody is called any more"),
+        Op::Unacknowledge => prop_assert!(!new.acknowledged || after.nominal()),
+        _ => {}
+    }
     Ok(())
 }
 
@@ -152,6 +218,7 @@ proptest! {
                 }
             };
             check_invariants(&alarm)?;
+            check_step(&before, &op, &alarm, now)?;
             match outcome {
                 Err(_) => prop_assert_eq!(&before, &alarm, "a refusal changes nothing"),
                 Ok(outcome) if !outcome.publish => {

@@ -1,7 +1,11 @@
-//! `catcher alarms`: the alarms of a running Catcher, and muting them; by the commands and events that any client uses.
+//! `catcher alarms`: the alarms of a running Catcher, and muting them, by the commands and events that any client uses;
+//! their history and health, from its folder.
+
+mod folder;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,8 +35,12 @@ const ASKED: usize = 5;
   catcher alarms mute 'Dome\\..*' --duration 2h --dry-run
   catcher alarms mute Wind.High --duration 30m --severity serious
   catcher alarms mute 'Dome\\..*' --at 2026-12-01T14:00:00 --duration 4h --reason service
+  catcher alarms history 'Wind\\..*' --from -12h
+  catcher alarms explain 1234
+  catcher alarms kpi --from -7d --html alarm_health.html
 
-The bus is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
+list and mute go over the bus, named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME. The
+others read the Catcher's data folder (--data-dir or CATCHER_DATA_DIR), while it runs or after it has ended.")]
 pub(super) enum Command {
     /// Show alarms, the worst first.
     #[command(after_help = "Examples:
@@ -75,6 +83,47 @@ pub(super) enum Command {
         #[command(flatten)]
         bus: Bus,
     },
+    /// Show what happened to alarms: every change of severity, acknowledgement, mute and escalation, the newest last.
+    #[command(after_help = "Examples:
+  catcher alarms history                                     the newest 50
+  catcher alarms history Wind.High --from -8h
+  catcher alarms history 'Dome\\..*' --from 2026-11-20T22:00 --to 2026-11-21T10:00 --limit 1000 --json")]
+    History {
+        /// Name of an alarm, else a regular expression that must match whole names; all if left out.
+        alarms: Option<String>,
+        #[command(flatten)]
+        range: folder::Range,
+        /// So many at most, the newest.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        #[command(flatten)]
+        folder: folder::Folder,
+    },
+    /// Show one transition: who or what caused it, the message that decided, values and ages of the inputs, every term.
+    #[command(after_help = "Examples:
+  catcher alarms explain 1234                       the number is in `catcher alarms history`
+  catcher alarms explain 1234 --data-dir /var/lib/catcher --json")]
+    Explain {
+        /// Number of the transition.
+        id: u64,
+        #[command(flatten)]
+        folder: folder::Folder,
+    },
+    /// Are the alarms of any use? The figures of ISA-18.2: alarms per ten minutes, floods, top ten, chattering, standing for
+    /// more than a day, time to acknowledge.
+    #[command(after_help = "Examples:
+  catcher alarms kpi                                the whole history
+  catcher alarms kpi --from -7d
+  catcher alarms kpi --from 2026-11-20 --to 2026-11-27 --html health.html --json")]
+    Kpi {
+        #[command(flatten)]
+        range: folder::Range,
+        /// Also write a page with plots.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        #[command(flatten)]
+        folder: folder::Folder,
+    },
 }
 
 /// Which Catcher, and how it is shown.
@@ -110,13 +159,31 @@ fn severity(text: &str) -> Result<Severity, String> {
 
 pub(super) fn run(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
     crate::telemetry::init("error", salobj::log::layer());
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if let Some(done) = from_folder(&command, Clock::System.now(), &mut out) {
+        out.flush()?;
+        return done.map(|()| ExitCode::SUCCESS);
+    }
+    drop(out);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(act(command, outside))
 }
 
+/// Does what needs no bus; `None` if the command is another.
+fn from_folder(command: &Command, now: Tai, out: &mut impl Write) -> Option<anyhow::Result<()>> {
+    Some(match command {
+        Command::History { alarms, range, limit, folder } => {
+            folder::history(folder, range, alarms.as_deref(), *limit, now, out)
+        }
+        Command::Explain { id, folder } => folder::explain(folder, *id, out),
+        Command::Kpi { range, html, folder } => folder::kpi(folder, range, html.as_deref(), now, out),
+        Command::List { .. } | Command::Mute { .. } => return None,
+    })
+}
+
 async fn act(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
-    let bus = match &command {
-        Command::List { bus, .. } | Command::Mute { bus, .. } => bus,
+    let (Command::List { bus, .. } | Command::Mute { bus, .. }) = &command else {
+        bail!("this command does not go over the bus")
     };
     let Connection { transport, env } = outside.bus()?;
     let domain = Domain::new(transport, Clock::System, env);
@@ -179,6 +246,9 @@ pub(super) async fn carry_out(
                 writeln!(out, "{}", ack.result)?;
             }
             Ok(())
+        }
+        Command::History { .. } | Command::Explain { .. } | Command::Kpi { .. } => {
+            from_folder(command, clock.now(), out).unwrap_or(Ok(()))
         }
     }
 }

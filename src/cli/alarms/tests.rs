@@ -179,6 +179,13 @@ async fn a_site_is_told_and_an_operator_answers() {
     let muted = said(line(&["list", "Wind.High"]), &remote, &site.bus.clock).await;
     assert!(muted.contains("CRITICAL by joe until") && !muted.contains("Wind.Low"), "{muted}");
 
+    let folder = ["--data-dir", data.to_str().unwrap()];
+    let of_folder = |args: &[&str]| line(&[args, &folder].concat());
+    let text = said(of_folder(&["history", "Wind.H.*"]), &remote, &site.bus.clock).await;
+    for word in ["raised", "NONE to CRITICAL", "escalated", "incident opened", "muted", "joe", "wind 30.0"] {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+
     let logged = command(&remote, "makeLogEntry", &[("alarmName", "Wind.High".into())]).await.unwrap();
     assert_eq!(logged, "logged: Wind.High");
     assert_eq!(site.narrative.bodies()[0]["message_text"], "alarm:Wind.High severity=4 wind 30.0");
@@ -229,8 +236,68 @@ async fn a_site_is_told_and_an_operator_answers() {
     browser.until("LOVE shows who acknowledged", acknowledged).await;
     until("the incident is closed", || site.squadcast.bodies().last().unwrap()["status"] == "resolve").await;
     assert_eq!(site.squadcast.bodies().last().unwrap()["event_id"], id.as_str());
+
+    // The history, beside the running process: one, over the restart.
+    let text = said(of_folder(&["history", "--json"]), &remote, &site.bus.clock).await;
+    let all: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<String> =
+        all.iter().map(|t| format!("{} {} {}", t["id"], t["alarm"], t["moves"])).collect();
+    assert_eq!(
+        told,
+        [
+            r#"1 "Wind.High" ["raised"]"#,
+            r#"2 "Wind.High" ["escalated"]"#,
+            r#"3 "Wind.High" ["incident_opened"]"#,
+            r#"4 "Wind.High" ["muted"]"#,
+            r#"5 "Wind.Low" ["muted"]"#,
+            r#"6 "Wind.High" ["acknowledged","deescalated","incident_closed"]"#,
+        ]
+    );
+    let identity = all[3]["cause"]["identity"].as_str().unwrap();
+    assert!(!identity.is_empty(), "who sent the command: {}", all[3]);
+    let newest = said(of_folder(&["history", "--limit", "2"]), &remote, &site.bus.clock).await;
+    assert!(newest.contains("4 older ones are not shown") && !newest.contains("raised"), "{newest}");
+    let shown = said(of_folder(&["explain", "1"]), &remote, &site.bus.clock).await;
+    for word in [
+        "transition 1: Wind.High raised",
+        "by rule",
+        "was  NONE",
+        "is   CRITICAL",
+        "decided by a message of ESS.airFlow, index 301: partition 0, offset",
+        "wind = 30",
+        "CRITICAL > 25",
+    ] {
+        assert!(shown.contains(word), "{word} is missing in\n{shown}");
+    }
+    let shown = said(of_folder(&["explain", "4"]), &remote, &site.bus.clock).await;
+    assert!(shown.contains(&format!("command mute, sent by {identity}")), "{shown}");
+    let text = said(of_folder(&["kpi", "--from", "-1h", "--json"]), &remote, &site.bus.clock).await;
+    let kpi: Json = serde_json::from_str(&text).unwrap();
+    assert_eq!((&kpi["annunciated"], &kpi["acknowledged"]["count"]), (&json!(1), &json!(1)), "{kpi}");
+    assert_eq!(kpi["per_ten_minutes_mean"], 1.0 / 6.0);
+    let page = site.folder.path().join("health.html");
+    let args = of_folder(&["kpi", "--from", "-1h", "--html", page.to_str().unwrap()]);
+    let text = said(args, &remote, &site.bus.clock).await;
+    assert!(text.contains("alarms per ten minutes, mean") && text.contains("0.17"), "{text}");
+    assert!(std::fs::read_to_string(&page).unwrap().contains("Wind.High"));
+
+    // And when it has ended.
     remote.close().await;
     running.close().await;
+    let mut out = Vec::new();
+    from_folder(&of_folder(&["history"]), site.bus.clock.now(), &mut out).unwrap().unwrap();
+    assert!(String::from_utf8(out).unwrap().contains("incident closed"));
+    let refused = |args: &[&str]| {
+        let done = from_folder(&of_folder(args), site.bus.clock.now(), &mut Vec::new()).unwrap();
+        format!("{:#}", done.unwrap_err())
+    };
+    assert_eq!(refused(&["explain", "77"]), "there is no transition 77; the history has 1 to 6");
+    assert!(refused(&["history", "Wind("]).contains("neither the name of an alarm nor a regular expression"));
+    assert!(refused(&["kpi", "--from", "-1h", "--to", "-2h"]).contains("ends before it begins"));
+    assert!(refused(&["kpi", "--from", "noon"]).contains("-8h"));
+    let nowhere = line(&["history", "--data-dir", "/nowhere"]);
+    let done = from_folder(&nowhere, site.bus.clock.now(), &mut Vec::new()).unwrap();
+    assert!(done.unwrap_err().to_string().contains("--data-dir"));
     site.weather.close().await;
 }
 

@@ -11,7 +11,7 @@ use crate::rules::{Explanation, Note, Stated, Term};
 const WIDTH: usize = 56;
 
 /// Everything, in the order in which one would ask.
-pub(super) fn explanation(e: &Explanation, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(in crate::cli) fn explanation(e: &Explanation, colour: bool, out: &mut impl Write) -> io::Result<()> {
     let pen = Pen { colour };
     writeln!(out, "{} at {}", pen.bold(&e.rule), e.utc.replace('T', " "))?;
     writeln!(out, "  {}", e.decision)?;

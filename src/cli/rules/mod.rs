@@ -3,7 +3,7 @@
 mod check;
 mod diff;
 mod explain;
-mod explain_show;
+pub(in crate::cli) mod explain_show;
 pub(in crate::cli) mod files;
 mod fmt;
 mod graph;

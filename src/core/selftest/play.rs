@@ -263,6 +263,7 @@ impl<'a> Player<'a> {
                 Output::Answer { answer, .. } => self.answer = Some(answer),
                 Output::Warn(text) => self.remember(text),
                 Output::Record(_)
+                | Output::History(_)
                 | Output::Resubscribe
                 | Output::Notify(_)
                 | Output::Note(_)

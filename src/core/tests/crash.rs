@@ -155,6 +155,7 @@ fn crash(world: &mut World) {
     let overdue: Vec<String> =
         world.core.runs().active().filter(overdue).map(|run| run.id().to_owned()).collect();
     let mut before = remembered(world);
+    super::history::check(world);
     world.restart();
     let mut after = remembered(world);
     for id in &overdue {

@@ -4,6 +4,7 @@ mod commands;
 mod crash;
 mod explain;
 mod flow;
+mod history;
 mod keys;
 mod links;
 mod live;
@@ -65,6 +66,7 @@ struct World {
     notices: Vec<crate::alarms::Notice>,
     /// Messages that they came in.
     messages: usize,
+    history: Vec<AlarmTransition>,
     calls: Vec<crate::alarms::IncidentCall>,
     settings: Settings,
     offset: i64,
@@ -89,6 +91,7 @@ impl World {
             reports_wanted: Vec::new(),
             notices: Vec::new(),
             messages: 0,
+            history: Vec::new(),
             calls: Vec::new(),
             settings: Settings::default(),
             offset: 0,
@@ -127,6 +130,9 @@ impl World {
             self.core.step(Input::Checkpoint, self.now, &mut out);
         }
         for output in &out {
+            if let Output::History(transition) = output {
+                self.history.push((**transition).clone());
+            }
             if let Output::Record(record) = output {
                 match &record.value {
                     Some(value) => drop(self.journal.insert(record.key.clone(), value.clone())),
@@ -157,7 +163,11 @@ impl World {
                 Output::Resubscribe if self.fills && self.core.enabled() && self.core.is_filling() => {
                     self.step(Input::CaughtUp);
                 }
-                Output::Record(_) | Output::Resubscribe | Output::Warn(_) | Output::Note(_) => {}
+                Output::Record(_)
+                | Output::History(_)
+                | Output::Resubscribe
+                | Output::Warn(_)
+                | Output::Note(_) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod history;
 mod model;
 mod store;
 

@@ -78,7 +78,7 @@ impl Engine {
 }
 
 impl RuleState {
-    fn explain(&self, newest: Option<&RunContext>, now: f64) -> Explanation {
+    pub(super) fn explain(&self, newest: Option<&RunContext>, now: f64) -> Explanation {
         let rule = &self.rule;
         let mut notes = Vec::new();
         if !self.enabled {

@@ -56,7 +56,7 @@ impl RuleState {
             Some(true) => self.fire(kind, input, &occurrence(), now, out),
             Some(false) => {
                 self.work.last = Some(Last { at: now, outcome: Outcome::WhenFalse });
-                self.idle(out);
+                self.idle(now, out);
             }
             None => self.work.last = Some(Last { at: now, outcome: Outcome::WhenUnknown }),
         }
@@ -83,7 +83,7 @@ impl RuleState {
         let Some(truth) = self.when(now, out) else { return };
         let before = self.when_last.replace(truth);
         if !truth {
-            self.idle(out);
+            self.idle(now, out);
         } else if before == Some(false) {
             let made = occurrence();
             let occurrence = Occurrence { text: format!("e:{}", made.text), at: made.at };

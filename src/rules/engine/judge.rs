@@ -167,14 +167,14 @@ impl RuleState {
     }
 
     /// An occurrence at which `when` is known to be false.
-    pub(super) fn idle(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn idle(&mut self, now: f64, out: &mut Vec<Effect>) {
         let clear =
             self.rule.code.alarm.as_ref().is_some_and(|a| a.fed_by_tasks && a.on_idle == OnIdle::Clear);
         if clear {
             self.well = false;
             self.conditions.fill(CondState::default());
             self.fed = None;
-            self.say(Severity::None, String::new(), None, out);
+            self.say((Severity::None, String::new()), None, now, out);
         }
     }
 
@@ -197,13 +197,13 @@ impl RuleState {
                 if severity == Severity::None {
                     if self.said.as_ref().is_none_or(|(s, _)| *s != Severity::None) {
                         let run = self.fed.as_ref().map(|f| f.0.clone());
-                        self.say(severity, String::new(), run, out);
+                        self.say((severity, String::new()), run, now, out);
                     }
                     return;
                 }
                 let reason = self.reason(alarm, severity, now);
                 let run = self.fed.as_ref().filter(|_| alarm.fed_by_tasks).map(|f| f.0.clone());
-                self.say(severity, reason, run, out);
+                self.say((severity, reason), run, now, out);
             }
             Opinion::None => {
                 if why.is_some() {
@@ -248,24 +248,25 @@ impl RuleState {
     /// Says a severity, unless the same was said last.
     pub(super) fn say(
         &mut self,
-        severity: Severity,
-        reason: String,
+        (severity, reason): (Severity, String),
         run_id: Option<String>,
+        now: f64,
         out: &mut Vec<Effect>,
     ) {
         if self.said.as_ref().is_some_and(|(s, r)| *s == severity && *r == reason) {
             return;
         }
-        self.said = Some((severity, reason.clone()));
-        if self.rule.mode == Mode::Live
-            && let Some(plan) = &self.rule.alarm
-        {
+        let live = self.rule.mode == Mode::Live && self.rule.alarm.is_some();
+        let before = self.said.replace((severity, reason.clone())).map_or(Severity::None, |(s, _)| s);
+        let evidence = (live && severity != before).then(|| self.witness(now));
+        if live && let Some(plan) = &self.rule.alarm {
             out.push(Effect::SetSeverity {
                 rule: self.rule.clone(),
                 alarm: self.key.as_ref().map_or_else(|| plan.name.clone(), |key| key.alarm.clone()),
                 severity,
                 reason,
                 run_id,
+                evidence,
             });
         }
     }

@@ -24,6 +24,7 @@ mod saved;
 mod schedule;
 mod state;
 mod time;
+mod witness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use guard::TIMED_OF;
 use routes::{TopicRoutes, route};
 use state::RuleState;
 use time::Timers;
+use witness::attribute;
 
 /// Whether a rule acts, and why it does not.
 #[derive(Debug, Clone, PartialEq)]
@@ -384,9 +386,11 @@ impl Engine {
                 if wanted {
                     state.touched = true;
                     let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
+                    let told = out.len();
                     state.guarded(watch, out, |state, out| {
                         *evaluations += state.family_sample(own, sample, (feed, subscriptions, now), out);
                     });
+                    attribute(out.get_mut(told..).unwrap_or_default(), sample, subscriptions);
                     schedule(state, timers, i, now);
                 }
                 continue;
@@ -412,9 +416,11 @@ impl Engine {
                 *evaluations += 1;
                 state.touched = true;
                 let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
+                let told = out.len();
                 state.guarded(watch, out, |state, out| {
                     state.on_sample(dirty, sample, subscriptions, now, out)
                 });
+                attribute(out.get_mut(told..).unwrap_or_default(), sample, subscriptions);
                 if state.timed {
                     schedule(state, timers, i, now);
                 }

@@ -395,7 +395,7 @@ impl RuleState {
             self.enabled = false;
             self.withdraw(out);
             if self.said.as_ref().is_some_and(|(s, _)| *s > Severity::None) {
-                self.say(Severity::None, String::new(), None, out);
+                self.say((Severity::None, String::new()), None, now, out);
             }
             self.said = None;
             return;

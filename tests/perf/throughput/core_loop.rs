@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use catcher::app::core_loop::{CoreLoop, Publish};
 use catcher::app::handle::CoreHandle;
+use catcher::app::store::Store;
 use catcher::core::{Core, Event, Input, Settings};
 use catcher::intake::{Intake, Positions};
-use catcher::journal::FileJournal;
 use catcher::sim::backends;
 use catcher::tasks::driver::driver;
 use catcher::telemetry::Meter;
@@ -60,7 +60,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
     let rules = crate::rules::compiled()?;
     let clock = Clock::System;
     let folder = tempfile::tempdir()?;
-    let (journal, _) = FileJournal::open(folder.path())?;
+    let (store, _) = Store::open(folder.path()).map_err(anyhow::Error::msg)?;
     let meter = Arc::new(Meter::default());
     let transport = Arc::new(KafkaTransport::new(env, KafkaOptions::default())?);
     let group = format!("{}_core", topics[0]);
@@ -80,7 +80,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
     core.step(Input::Enable, clock.now(), &mut told);
     let core_loop = CoreLoop {
         core,
-        journal: Some(Box::new(journal)),
+        store: Some(store),
         intake,
         noted: Positions { at: clock.now(), next: noted },
         memos: Default::default(),
