@@ -6,7 +6,7 @@ use salobj::Tai;
 use super::at;
 use super::properties::config_of;
 use crate::alarms::health::{FLOOD, TEN_MINUTES_S};
-use crate::alarms::{AlarmConfig, Escalate};
+use crate::alarms::{AlarmConfig, Escalate, Why};
 use crate::alarms::{AlarmTransition, Book, Cause, Finding, Health, Move, Severity, Standing, Tally, Timer};
 
 const RULE: Cause = Cause::Finding { run_id: String::new() };
@@ -267,6 +267,24 @@ fn a_muted_alarm_is_not_annunciated_but_may_chatter() {
         (1, 3, 1),
         "it is muted up to warning"
     );
+}
+
+/// Kept back for a cause it is not seen; when the cause goes, it is. A notice that waits for its turn is of an alarm that is.
+#[test]
+fn an_alarm_with_a_cause_is_annunciated_when_the_cause_goes() {
+    let mut story = Story::default();
+    story.step("A", 0.0, RULE, |s| {
+        s.severity = Severity::Serious;
+        s.kept_back = Some(Why::Inhibited);
+    });
+    assert_eq!((story.health(0.0, 10.0).annunciated, story.health(0.0, 10.0).hidden), (0, 1));
+    story.step("A", 20.0, Cause::Storm, |s| s.kept_back = Some(Why::CauseGone));
+    story.step("A", 40.0, Cause::Storm, |s| s.kept_back = Some(Why::TooMany));
+    story.step("A", 50.0, Cause::Storm, |s| s.kept_back = None);
+    story.acknowledge("A", 100.0, true);
+    let health = story.health(0.0, 200.0);
+    assert_eq!((health.annunciated, health.by_severity, health.hidden), (1, [0, 1, 0], 1));
+    assert_eq!(health.acknowledged.median_s, Some(60.0));
 }
 
 /// What the book really does, and not what a test makes up.

@@ -1,14 +1,15 @@
 //! Transitions of a book: words, causes, chains.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::properties::config_of;
 use super::{all_delays, at};
 use crate::alarms::{
-    AlarmTransition, Book, Cause, Finding, IncidentAnswer, Move, MuteWindow, Repeat, Severity, Standing,
-    Timer,
+    AlarmConfig, AlarmTransition, Book, Cause, Finding, Glob, IncidentAnswer, Inhibit, Move, MuteWindow,
+    Repeat, Severity, Standing, StormConfig, Timer,
 };
 
 fn told(book: &mut Book) -> Vec<(String, String)> {
@@ -106,6 +107,52 @@ fn a_failed_escalation_is_told() {
     );
 }
 
+/// A cause and what hangs on it: why nobody is told is part of the story, and who is to blame for it.
+#[test]
+fn what_is_kept_back_is_told_with_its_reason() {
+    let mut book = Book::new();
+    book.configure_storms(StormConfig {
+        settle_after_cause: Duration::from_secs(5),
+        ..StormConfig::default()
+    });
+    book.ensure("Root", "Root", "r", &AlarmConfig::default());
+    book.ensure("Leaf", "Leaf", "r", &hanging_on("Root", AlarmConfig::default()));
+    let say = |book: &mut Book, name: &str, severity, when| {
+        book.set_severity(name, Finding::new(severity, "x"), at(when)).unwrap();
+    };
+    say(&mut book, "Root", Severity::Serious, 0.0);
+    say(&mut book, "Leaf", Severity::Warning, 1.0);
+    book.testify("Leaf", || 1.into());
+    say(&mut book, "Root", Severity::None, 2.0);
+    book.testify("Root", || 2.into());
+    book.tick(at(8.0));
+    let all = book.take_transitions();
+    let words = |t: &AlarmTransition| {
+        let moves: Vec<&str> = t.moves.iter().map(|m| m.word()).collect();
+        format!("{} {} by {}: {:?}", t.alarm, moves.join("+"), t.cause.who(), t.after.kept_back)
+    };
+    assert_eq!(
+        all.iter().map(words).collect::<Vec<_>>(),
+        [
+            "Root raised by rule: None",
+            "Leaf raised+inhibited+kept back by rule: Some(Inhibited)",
+            "Root cleared by rule: None",
+            "Leaf uninhibited+kept back by storm: Some(CauseGone)",
+            "Leaf released by storm: None",
+        ]
+    );
+    assert_eq!(all[1].after.inhibited_by, "Root");
+    let seen: Vec<bool> = all.iter().map(AlarmTransition::annunciates).collect();
+    assert_eq!(seen, [true, false, false, false, true]);
+    let evidence: Vec<_> = all.iter().map(|t| t.evidence.clone()).collect();
+    assert_eq!(evidence, [None, Some(1.into()), Some(2.into()), None, None], "what followed comes between");
+}
+
+fn hanging_on(cause: &str, config: AlarmConfig) -> AlarmConfig {
+    let inhibit = Inhibit { alarms: Glob::new(cause), from: Severity::Warning };
+    AlarmConfig { inhibit_by: vec![inhibit], ..config }
+}
+
 #[test]
 fn commands_carry_who_sent_them() {
     let mut book = Book::new();
@@ -200,6 +247,17 @@ proptest! {
     #[test]
     fn transitions_are_a_chain(ops in prop::collection::vec((0.1..8.0f64, 0..2usize, op()), 1..80)) {
         let mut book = Book::new();
+        let storms = StormConfig {
+            notices_per_minute: 4,
+            flap_changes: 3,
+            flap_window: Duration::from_secs(30),
+            calm_after: Duration::from_secs(20),
+            wait_for_cause: Duration::from_secs(1),
+            settle_after_cause: Duration::from_secs(3),
+            ..StormConfig::default()
+        };
+        book.configure_storms(storms);
+        let configs = [all_delays(), hanging_on("A", all_delays())];
         book.set_incident_owner(Some("Catcher:1".into()));
         let mut ends: HashMap<String, Standing> = HashMap::new();
         let mut now = 0.0;
@@ -207,7 +265,7 @@ proptest! {
             now += gap;
             let mut news = Vec::new();
             let (name, t) = (["A", "B"][which], at(now));
-            book.ensure(name, name, "r", &all_delays());
+            book.ensure(name, name, "r", &configs[which]);
             book.tick(t);
             match op {
                 Op::Severity(s) => drop(book.set_severity(name, Finding::new(s, "r"), t)),
@@ -233,6 +291,7 @@ proptest! {
                     news.append(&mut book.take_transitions());
                     let mut again = Book::new();
                     again.set_incident_owner(Some("Catcher:1".into()));
+                    again.configure_storms(storms);
                     if frozen {
                         again.freeze();
                     }
