@@ -239,27 +239,33 @@ async fn a_site_is_told_and_an_operator_answers() {
 
     // The history, beside the running process: one, over the restart.
     let text = said(of_folder(&["history", "--json"]), &remote, &site.bus.clock).await;
-    let all: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<String> =
-        all.iter().map(|t| format!("{} {} {}", t["id"], t["alarm"], t["moves"])).collect();
+    let whole: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<u64> = whole.iter().filter_map(|t| t["id"].as_u64()).collect();
+    assert_eq!(ids, (1..=whole.len() as u64).collect::<Vec<_>>(), "numbers without gaps");
+    let of = |alarm: &str| whole.iter().filter(|t| t["alarm"] == alarm).collect::<Vec<_>>();
+    let moves = |alarm: &str| of(alarm).iter().map(|t| t["moves"].to_string()).collect::<Vec<_>>();
     assert_eq!(
-        told,
+        moves("Wind.High"),
         [
-            r#"1 "Wind.High" ["raised"]"#,
-            r#"2 "Wind.High" ["escalated"]"#,
-            r#"3 "Wind.High" ["incident_opened"]"#,
-            r#"4 "Wind.High" ["muted"]"#,
-            r#"5 "Wind.Low" ["muted"]"#,
-            r#"6 "Wind.High" ["acknowledged","deescalated","incident_closed"]"#,
+            r#"["raised"]"#,
+            r#"["escalated"]"#,
+            r#"["incident_opened"]"#,
+            r#"["muted"]"#,
+            r#"["acknowledged","deescalated","incident_closed"]"#,
         ]
     );
-    let identity = all[3]["cause"]["identity"].as_str().unwrap();
-    assert!(!identity.is_empty(), "who sent the command: {}", all[3]);
+    assert_eq!(moves("Wind.Low"), [r#"["muted"]"#]);
+    // Its cause is the wind: nobody is told of it.
+    assert_eq!(moves("Dome"), [r#"["raised","kept_back"]"#, r#"["inhibited","kept_back"]"#]);
+    assert_eq!(of("Dome")[1]["after"]["inhibited_by"], "Wind.High");
+    let (raised, muted) = (of("Wind.High")[0]["id"].to_string(), of("Wind.High")[3]["id"].to_string());
+    let identity = of("Wind.High")[3]["cause"]["identity"].as_str().unwrap();
+    assert!(!identity.is_empty(), "who sent the command: {}", of("Wind.High")[3]);
     let newest = said(of_folder(&["history", "--limit", "2"]), &remote, &site.bus.clock).await;
-    assert!(newest.contains("4 older ones are not shown") && !newest.contains("raised"), "{newest}");
-    let shown = said(of_folder(&["explain", "1"]), &remote, &site.bus.clock).await;
+    assert!(newest.contains("6 older ones are not shown") && !newest.contains("raised"), "{newest}");
+    let shown = said(of_folder(&["explain", &raised]), &remote, &site.bus.clock).await;
     for word in [
-        "transition 1: Wind.High raised",
+        "Wind.High raised",
         "by rule",
         "was  NONE",
         "is   CRITICAL",
@@ -269,11 +275,12 @@ async fn a_site_is_told_and_an_operator_answers() {
     ] {
         assert!(shown.contains(word), "{word} is missing in\n{shown}");
     }
-    let shown = said(of_folder(&["explain", "4"]), &remote, &site.bus.clock).await;
+    let shown = said(of_folder(&["explain", &muted]), &remote, &site.bus.clock).await;
     assert!(shown.contains(&format!("command mute, sent by {identity}")), "{shown}");
     let text = said(of_folder(&["kpi", "--from", "-1h", "--json"]), &remote, &site.bus.clock).await;
     let kpi: Json = serde_json::from_str(&text).unwrap();
     assert_eq!((&kpi["annunciated"], &kpi["acknowledged"]["count"]), (&json!(1), &json!(1)), "{kpi}");
+    assert_eq!(kpi["hidden"], 1, "the dome has a cause");
     assert_eq!(kpi["per_ten_minutes_mean"], 1.0 / 6.0);
     let page = site.folder.path().join("health.html");
     let args = of_folder(&["kpi", "--from", "-1h", "--html", page.to_str().unwrap()]);
@@ -291,7 +298,7 @@ async fn a_site_is_told_and_an_operator_answers() {
         let done = from_folder(&of_folder(args), site.bus.clock.now(), &mut Vec::new()).unwrap();
         format!("{:#}", done.unwrap_err())
     };
-    assert_eq!(refused(&["explain", "77"]), "there is no transition 77; the history has 1 to 6");
+    assert_eq!(refused(&["explain", "77"]), "there is no transition 77; the history has 1 to 8");
     assert!(refused(&["history", "Wind("]).contains("neither the name of an alarm nor a regular expression"));
     assert!(refused(&["kpi", "--from", "-1h", "--to", "-2h"]).contains("ends before it begins"));
     assert!(refused(&["kpi", "--from", "noon"]).contains("-8h"));
