@@ -14,14 +14,17 @@ use salobj::{Clock, Tai, Value};
 use tokio::sync::watch;
 
 use super::handle::CoreHandle;
-use crate::outputs::efd::{Efd, SeriesQuery};
-use crate::rules::{EfdQuery, table_message};
+use crate::outputs::efd::{Efd, SeriesQuery, TextColumn, TextQuery};
+use crate::rules::{EfdColumn, EfdOf, EfdQuery, table_message};
 
 /// Longest time for an answer, in real time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most rows of an answer.
 const MOST_ROWS: usize = 10_000;
+
+/// What is told to those who watch the server.
+const ASKED_BY: &str = "input of a rule";
 
 /// The queries that are wanted; the core loop says which.
 pub type Wanted = watch::Receiver<BTreeSet<String>>;
@@ -96,29 +99,60 @@ impl EfdInputs {
 }
 
 /// The next multiple of the period since 1970 UTC.
-fn after(now: Tai, period_s: f64) -> Tai {
+pub(crate) fn after(now: Tai, period_s: f64) -> Tai {
     Tai::from_utc_unix(((now.utc_unix() + 1e-6) / period_s).floor() * period_s + period_s)
 }
 
 async fn ask(efd: Arc<dyn Efd>, text: String, query: EfdQuery, now: Tai) -> Answer {
-    let names: Vec<String> = query.columns.iter().map(|c| c.name.clone()).collect();
-    let range = (Tai(now.0 - query.range_s), now);
-    let mut series = SeriesQuery::sal(&query.component, &query.sal_name, query.index, names, range)
-        .asked_by("input of a rule");
-    series.max_rows = MOST_ROWS;
-    let answer = match tokio::time::timeout(PATIENCE, efd.query(&series)).await {
+    (text, table(efd.as_ref(), &query, now).await)
+}
+
+/// What the EFD has to say to a rule's query as of a time: what expressions see of it.
+///
+/// # Errors
+/// Why there is no answer, as a sentence.
+pub(crate) async fn table(
+    efd: &dyn Efd,
+    query: &EfdQuery,
+    at: Tai,
+) -> Result<BTreeMap<String, Value>, String> {
+    let asked = async {
+        match (&query.of, query.texts_at(at)) {
+            (EfdOf::Topic { component, sal_name, index }, _) => {
+                let names: Vec<String> = query.columns.iter().map(|c| c.name.clone()).collect();
+                let range = (Tai(at.0 - query.range_s), at);
+                let mut series =
+                    SeriesQuery::sal(component, sal_name, *index, names, range).asked_by(ASKED_BY);
+                series.max_rows = MOST_ROWS;
+                efd.query(&series).await
+            }
+            (EfdOf::Text { .. }, texts) => {
+                let (flux, influxql) = texts.unwrap_or_default();
+                let column = |c: &EfdColumn| TextColumn { name: c.name.clone(), text: c.text };
+                let columns = query.columns.iter().map(column).collect();
+                let (max_rows, asked_by) = (MOST_ROWS, ASKED_BY.to_owned());
+                efd.ask(&TextQuery { flux, influxql, columns, at, max_rows, asked_by }).await
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(table)) if table.truncated => {
-            Err(format!("there are more than {MOST_ROWS} rows in the range; make it shorter"))
+            let what = if matches!(query.of, EfdOf::Topic { .. }) {
+                "in the range; make it shorter"
+            } else {
+                "in the answer; let the query give fewer"
+            };
+            Err(format!("there are more than {MOST_ROWS} rows {what}"))
         }
         Ok(Ok(table)) => {
             let times: Vec<f64> = table.times.iter().map(|t| t.0).collect();
-            let columns = table.columns.into_iter().map(|c| (c.name, c.cells)).collect();
-            Ok(table_message(&times, columns))
+            let text = |name: &str| query.columns.iter().any(|c| c.text && c.name == name);
+            let columns = table.columns.into_iter().map(|c| (c.name.clone(), text(&c.name), c.cells));
+            Ok(table_message(&times, columns.collect()))
         }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    };
-    (text, answer)
+    }
 }
 
 #[cfg(test)]

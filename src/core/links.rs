@@ -35,6 +35,8 @@ pub(super) struct Links {
     alarms: BTreeMap<String, u32>,
     steps: BTreeMap<String, u32>,
     queries: BTreeMap<String, u32>,
+    /// Those of them that the EFD could not answer when it was last asked, and why.
+    failures: BTreeMap<String, String>,
     /// Last results of the steps that are read, by `Rule.step`.
     results: BTreeMap<String, StepResult>,
     /// A test plays what rules read: that the others are not there is no mistake.
@@ -62,6 +64,7 @@ impl Core {
             out.push(Output::Record(Record::delete(format!("{RESULT}{name}"))));
         }
         self.links.results.retain(|name, _| steps.contains_key(name));
+        self.links.failures.retain(|query, _| queries.contains_key(query));
         (self.links.alarms, self.links.steps, self.links.queries) = (alarms, steps, queries);
         self.fill_links(now, out);
         self.tell_broken_links();
@@ -175,13 +178,21 @@ impl Core {
 
     /// The EFD could not answer, or can again: the rules that ask say so.
     pub(super) fn query_failed(&mut self, query: &str, reason: Option<&str>) {
+        let failures = &mut self.links.failures;
+        match reason {
+            Some(reason) => drop(failures.insert(query.to_owned(), reason.to_owned())),
+            None if failures.remove(query).is_none() => return,
+            None => {}
+        }
         let mut told = Vec::new();
         for (name, entry) in self.rules.iter() {
             let Some(rule) = entry.rule() else { continue };
-            if let Some(input) = rule.input_on(Source::Efd(query)) {
-                let text =
-                    reason.map(|reason| format!("input \"{input}\": the EFD does not answer: {reason}"));
-                told.push((name.to_owned(), text));
+            if rule.input_on(Source::Efd(query)).is_some() {
+                let failed = self.links.failures.iter().find_map(|(query, reason)| {
+                    let input = rule.input_on(Source::Efd(query))?;
+                    Some(format!("input \"{input}\": the EFD does not answer: {reason}"))
+                });
+                told.push((name.to_owned(), failed));
             }
         }
         for (name, text) in told {

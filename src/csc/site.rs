@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::config::CatcherConfig;
-use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table};
+use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table, TextQuery};
 use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
 
@@ -82,6 +82,10 @@ impl SiteEfd {
 impl Efd for SiteEfd {
     async fn query(&self, query: &SeriesQuery) -> Result<Table, EfdError> {
         self.now()?.query(query).await
+    }
+
+    async fn ask(&self, query: &TextQuery) -> Result<Table, EfdError> {
+        self.now()?.ask(query).await
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), EfdError> {

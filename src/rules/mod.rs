@@ -14,6 +14,7 @@ mod code;
 mod compile;
 mod cron;
 mod diagnose;
+mod efd_text;
 mod engine;
 mod evidence;
 mod explain;
@@ -68,7 +69,7 @@ pub use model::{
 };
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema, Untyped};
 pub use schema_file::schema_yaml;
-pub use source::{EfdColumn, EfdQuery, KAFKA, Source};
+pub use source::{EfdColumn, EfdOf, EfdQuery, KAFKA, Source};
 pub use tables::table_message;
 pub use template::RenderError;
 pub use test_case::{

@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use salobj::Tai;
+
+use super::efd_text;
 use super::expr::scope::ResultType;
 use super::flow::TopicNeed;
 use super::schema::{FieldKind, FieldSchema, TopicSchema, Untyped};
@@ -74,6 +77,22 @@ impl TopicNeed {
     }
 }
 
+/// What an input reads, for people: `ESS:301.airFlow`, `topic x`, `alarm Y`.
+pub(crate) fn origin(component: &str, sal_name: &str, index: Option<i64>) -> String {
+    match Source::of(component, sal_name) {
+        Source::Sal => {
+            let index = index.map_or(String::new(), |i| format!(":{i}"));
+            format!("{component}{index}.{sal_name}")
+        }
+        Source::Kafka(name, _) => format!("kafka {name}"),
+        Source::Efd(text) => {
+            EfdQuery::parse(text).map_or_else(|| "the EFD".to_owned(), |query| query.label())
+        }
+        Source::Task(step) => format!("task {step}"),
+        Source::Alarm(name) => format!("alarm {name}"),
+    }
+}
+
 impl TopicSchema {
     /// What it is called in messages, if it is not a SAL topic.
     pub(crate) fn label(&self) -> Option<String> {
@@ -90,18 +109,36 @@ impl TopicSchema {
 /// What is asked of the EFD again and again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EfdQuery {
-    /// Component.
-    pub component: String,
-    /// SAL name.
-    pub sal_name: String,
-    /// Only this instance.
-    pub index: Option<i64>,
+    /// What is asked.
+    pub of: EfdOf,
     /// Columns, as the EFD names them: `a3` is element 3 of `a`.
     pub columns: Vec<EfdColumn>,
-    /// How far back, seconds.
+    /// How far back, seconds; 0 for a query that says it itself.
     pub range_s: f64,
     /// How often it is asked, seconds.
     pub every_s: f64,
+}
+
+/// See [`EfdQuery::of`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EfdOf {
+    /// Fields of a SAL topic.
+    Topic {
+        /// Component.
+        component: String,
+        /// SAL name.
+        sal_name: String,
+        /// Only this instance.
+        index: Option<i64>,
+    },
+    /// A query as the rule writes it, in one language or in both: each kind of server is asked in its own.
+    Text {
+        /// For InfluxDB 2.
+        flux: Option<String>,
+        /// For InfluxDB 1.
+        influxql: Option<String>,
+    },
 }
 
 /// A column of the answer.
@@ -128,6 +165,33 @@ impl EfdQuery {
     /// From there.
     pub fn parse(text: &str) -> Option<EfdQuery> {
         serde_json::from_str(text).ok()
+    }
+
+    /// For messages: `the EFD, every 60 s`.
+    pub fn label(&self) -> String {
+        match &self.of {
+            EfdOf::Topic { component, sal_name, index } => {
+                let index = index.map_or(String::new(), |i| format!(":{i}"));
+                format!("{component}{index}.{sal_name} in the EFD, every {} s", self.every_s)
+            }
+            EfdOf::Text { .. } => format!("a query of the EFD, every {} s", self.every_s),
+        }
+    }
+
+    /// A query as the rule writes it, with the times of the range that ends at `at` filled in: Flux and InfluxQL.
+    pub fn texts_at(&self, at: Tai) -> Option<(Option<String>, Option<String>)> {
+        let EfdOf::Text { flux, influxql } = &self.of else { return None };
+        let filled = |text: &Option<String>| {
+            text.as_ref().map(|text| efd_text::filled(text, Tai(at.0 - self.range_s), at))
+        };
+        Some((filled(flux), filled(influxql)))
+    }
+
+    /// Why it cannot be asked as of a past time, if it cannot.
+    pub fn only_now(&self) -> Option<&'static str> {
+        let EfdOf::Text { flux, influxql } = &self.of else { return None };
+        let open = [flux, influxql].into_iter().flatten().any(|text| !efd_text::says_when(text));
+        open.then_some("the query does not say `{{ to }}`, so that it cannot be asked as of a past time")
     }
 
     /// What expressions see: a list for each column, the list of times, and each column reduced.

@@ -195,7 +195,8 @@ pub(crate) struct InputSpec {
     pub(crate) kafka: Option<At<String>>,
     /// With `kafka`: the field that has the stamps (the record's own timestamp).
     pub(crate) stamp: Option<At<String>>,
-    /// Instead of `topic`: what the EFD has of some fields; `{topic, field or fields, range}`.
+    /// Instead of `topic`: what the EFD has of some fields, `{topic, field or fields, range}`; or a query of your own,
+    /// `{flux or influxql or both, columns, range}`.
     pub(crate) efd: Option<Free>,
     /// With `efd`: how often it is asked (60s).
     pub(crate) every: Option<At<Seconds>>,

@@ -9,11 +9,11 @@ use super::expr::tree::Reduce;
 use super::source::REDUCERS;
 
 /// The columns of an answer as lists, and what they can be reduced to: `speed`, `time`, `mean(speed)`. `times` are TAI
-/// seconds, one for each row; a cell that is null is left out of its column.
-pub fn table_message(times: &[f64], columns: Vec<(String, Vec<Value>)>) -> BTreeMap<String, Value> {
+/// seconds, one for each row; a cell that is null is left out of its column. A column is one of texts, or of numbers.
+pub fn table_message(times: &[f64], columns: Vec<(String, bool, Vec<Value>)>) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
-    for (name, cells) in columns {
-        let list = list_of(&cells);
+    for (name, text, cells) in columns {
+        let list = list_of(&cells, text);
         if let Value::Doubles(numbers) = &list {
             for reducer in REDUCERS {
                 let value = reduced(reducer, &list, numbers);
@@ -26,8 +26,8 @@ pub fn table_message(times: &[f64], columns: Vec<(String, Vec<Value>)>) -> BTree
     all
 }
 
-fn list_of(cells: &[Value]) -> Value {
-    if let Some(Value::Text(_)) = cells.iter().find(|c| **c != Value::Null) {
+fn list_of(cells: &[Value], text: bool) -> Value {
+    if text {
         let text = |c: &Value| if let Value::Text(t) = c { Some(t.clone()) } else { None };
         return Value::Texts(cells.iter().filter_map(text).collect());
     }
@@ -68,7 +68,7 @@ mod tests {
     fn columns_are_lists_and_can_be_reduced() {
         let cells = vec![Value::Double(1.0), Value::Null, Value::Int(4), Value::Bool(true)];
         let names = vec![Value::Text("a".into()), Value::Null];
-        let all = table_message(&[10.0, 20.0], vec![("x".to_owned(), cells), ("s".to_owned(), names)]);
+        let all = table_message(&[10.0, 20.0], vec![("x".to_owned(), false, cells), ("s".to_owned(), true, names)]);
         assert_eq!(all["x"], Value::Doubles([1.0, 4.0, 1.0].into()));
         assert_eq!(all["s"], Value::Texts(["a".into()].into()));
         assert_eq!(all["time"], Value::Doubles([10.0, 20.0].into()));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn nothing_is_unknown_but_counted() {
-        let all = table_message(&[], vec![("x".to_owned(), Vec::new())]);
+        let all = table_message(&[], vec![("x".to_owned(), false, Vec::new())]);
         assert_eq!((&all["mean(x)"], &all["count(x)"]), (&Value::Null, &Value::Double(0.0)));
     }
 }

@@ -6,12 +6,13 @@
 //! tests, demo ── insert, points, fail, hang, go_away ────────┘
 //! ```
 //!
-//! It speaks no Flux and no InfluxQL: it knows exactly the one shape that each client emits and answers 400 with a clear
-//! text to anything else. What it does with types, stamps and bad lines is held to what real servers do by
+//! It speaks no Flux and no InfluxQL: it knows exactly the one shape that each client emits, and of queries in the words of
+//! an author a few simple ones (`said`); it answers 400 with a clear text to anything else. What it does with types, stamps and bad lines is held to what real servers do by
 //! the tests of [`crate::outputs::efd`], which run against all of them.
 
 mod line;
 mod listener;
+mod said;
 mod server;
 mod shapes;
 mod store;

@@ -10,7 +10,6 @@ use super::*;
 use crate::app::core_loop::Request;
 use crate::core::Input;
 use crate::outputs::efd::{Column, EfdError, Point, Table};
-use crate::rules::EfdColumn;
 
 #[derive(Debug, Default)]
 struct FakeEfd {
@@ -19,6 +18,7 @@ struct FakeEfd {
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     seen: Mutex<Vec<SeriesQuery>>,
+    asked: Mutex<Vec<TextQuery>>,
 }
 
 #[async_trait]
@@ -39,6 +39,15 @@ impl Efd for FakeEfd {
         let times = vec![query.from, query.to];
         Ok(Table { times, columns: vec![Column { name: "speed".into(), cells }], truncated: false })
     }
+    async fn ask(&self, query: &TextQuery) -> Result<Table, EfdError> {
+        self.asked.lock().unwrap().push(query.clone());
+        if query.flux.is_none() {
+            return Err(EfdError::BadQuery { detail: "this is no Flux".into() });
+        }
+        let cells = vec![Value::Double(2.0), Value::Null, Value::Double(4.0)];
+        let times = vec![query.at; 3];
+        Ok(Table { times, columns: vec![Column { name: "speed".into(), cells }], truncated: false })
+    }
     async fn write(&self, _: &[Point]) -> Result<(), EfdError> {
         Ok(())
     }
@@ -52,9 +61,7 @@ impl Efd for FakeEfd {
 
 fn query() -> String {
     EfdQuery {
-        component: "ESS".into(),
-        sal_name: "airFlow".into(),
-        index: Some(301),
+        of: EfdOf::Topic { component: "ESS".into(), sal_name: "airFlow".into(), index: Some(301) },
         columns: vec![EfdColumn { name: "speed".into(), text: false, unit: None }],
         range_s: 3600.0,
         every_s: 60.0,
@@ -69,9 +76,13 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(query())
+}
+
+fn bench_of(query: String) -> Bench {
     let (requests_in, requests) = mpsc::channel(10);
     let efd = Arc::new(FakeEfd::default());
-    let (wanted, receiver) = watch::channel(BTreeSet::from([query()]));
+    let (wanted, receiver) = watch::channel(BTreeSet::from([query]));
     let part = EfdInputs {
         wanted: receiver,
         core: CoreHandle::new(requests_in),
@@ -135,4 +146,28 @@ async fn a_query_is_under_way_once_and_ends_when_nobody_wants_it() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(bench.requests.try_recv().is_err(), "nobody wants the answer");
     assert_eq!(bench.efd.seen.lock().unwrap().len(), 1);
+}
+
+fn text_query(flux: Option<&str>, influxql: Option<&str>) -> String {
+    let of = EfdOf::Text { flux: flux.map(str::to_owned), influxql: influxql.map(str::to_owned) };
+    let columns = vec![EfdColumn { name: "speed".into(), text: false, unit: None }];
+    EfdQuery { of, columns, range_s: 600.0, every_s: 60.0 }.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_in_the_words_of_a_rule_is_asked_with_the_times_filled_in() {
+    let mut bench = bench_of(text_query(Some("range(start: {{ from }}, stop: {{ to }})"), None));
+    let answer = bench.answer().await.unwrap();
+    assert_eq!((&answer["mean(speed)"], &answer["count(speed)"]), (&Value::Double(3.0), &Value::Double(2.0)));
+    let asked = bench.efd.asked.lock().unwrap();
+    let text = asked[0].flux.as_deref().unwrap();
+    assert_eq!(text, "range(start: 2027-01-15T07:50:00.000Z, stop: 2027-01-15T08:00:00.000Z)");
+    assert_eq!(asked[0].columns, [TextColumn { name: "speed".into(), text: false }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_database_says_of_a_query_is_told() {
+    let mut bench = bench_of(text_query(None, Some("SELECT x FROM y")));
+    let error = bench.answer().await.unwrap_err();
+    assert_eq!(error, "EFD query: this is no Flux");
 }

@@ -37,6 +37,25 @@ impl Gate {
         }
     }
 
+    /// The body of an answer, if it is no longer than `most` bytes.
+    pub(super) async fn whole(
+        &self,
+        mut response: reqwest::Response,
+        most: usize,
+    ) -> Result<Vec<u8>, EfdError> {
+        let mut all = Vec::new();
+        while let Some(part) =
+            response.chunk().await.map_err(|e| self.unavailable(chain(&e.without_url())))?
+        {
+            if all.len() + part.len() > most {
+                let detail = format!("its answer is longer than {} MB; let it read less", most >> 20);
+                return Err(EfdError::BadQuery { detail });
+            }
+            all.extend_from_slice(&part);
+        }
+        Ok(all)
+    }
+
     pub(super) fn unavailable(&self, detail: String) -> EfdError {
         EfdError::Unavailable { server: self.server.clone(), detail }
     }

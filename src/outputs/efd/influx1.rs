@@ -8,7 +8,9 @@ use super::config::{ConfigProblem, Endpoint};
 use super::error::{Attempt, EfdError, from_status};
 use super::gate::{Gate, body, chain};
 use super::influxql::{self, Answer, Wrong};
-use super::{Efd, Point, SeriesQuery, Table};
+use super::query::comment;
+use super::text::MAX_BYTES;
+use super::{Efd, Point, SeriesQuery, Table, TextQuery};
 
 /// A client of one database. Its `Debug` shows no secret.
 pub struct Influx1 {
@@ -57,6 +59,13 @@ impl Influx1 {
         url
     }
 
+    /// In the body: a hundred field names are too long for a URL.
+    fn question(&self, text: &str) -> RequestBuilder {
+        let form = url_encoded(&[("db", &self.database), ("epoch", "ns"), ("q", text)]);
+        let request = self.client.post(self.url("query"));
+        request.header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    }
+
     async fn send(&self, request: RequestBuilder, attempt: Attempt) -> Result<Response, EfdError> {
         let request = match &self.credentials {
             Some((user, password)) => request.basic_auth(user, Some(password)),
@@ -79,6 +88,7 @@ impl Influx1 {
     fn judged(&self, wrong: Wrong) -> EfdError {
         match wrong {
             Wrong::Form(detail) => self.gate.bad_reply(detail),
+            Wrong::Query(error) => error,
             Wrong::Server(words)
                 if words.starts_with("database not found") || words.contains("retention policy") =>
             {
@@ -99,16 +109,27 @@ impl Efd for Influx1 {
         let text = influxql::text(query, self.retention_policy.as_deref());
         self.gate
             .pass(async {
-                // In the body: a hundred field names are too long for a URL.
-                let form = url_encoded(&[("db", &self.database), ("epoch", "ns"), ("q", &text)]);
-                let request = (self.client.post(self.url("query")))
-                    .header("Content-Type", "application/x-www-form-urlencoded")
-                    .body(form);
-                let bytes =
-                    self.send(request, Attempt::Query).await?.bytes().await.map_err(|e| self.lost(e))?;
+                let response = self.send(self.question(&text), Attempt::Query).await?;
+                let bytes = response.bytes().await.map_err(|e| self.lost(e))?;
                 let answer: Answer =
                     serde_json::from_slice(&bytes).map_err(|e| self.gate.bad_reply(e.to_string()))?;
                 answer.into_table(query).map_err(|wrong| self.judged(wrong))
+            })
+            .await
+    }
+
+    async fn ask(&self, query: &TextQuery) -> Result<Table, EfdError> {
+        let text = query.language(&query.influxql, self.gate.server(), "InfluxQL")?;
+        let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        // On a line of its own: the author's last line may end in a comment.
+        let text = format!("{text}\n/* {} */", comment(&query.asked_by));
+        self.gate
+            .pass(async {
+                let response = self.send(self.question(&text), Attempt::Query).await?;
+                let bytes = self.gate.whole(response, MAX_BYTES).await?;
+                let answer: Answer =
+                    serde_json::from_slice(&bytes).map_err(|e| self.gate.bad_reply(e.to_string()))?;
+                answer.into_rows(query).map_err(|wrong| self.judged(wrong))
             })
             .await
     }

@@ -2,23 +2,35 @@
 //!
 //! What the crate does not do is put around it: the time limit, the concurrency cap, and a wall between its parser, which
 //! panics on text that is not annotated CSV, and us. It cannot address a server below a path; the configuration refuses
-//! such a URL.
+//! such a URL. Queries in the words of their authors are sent without it: it cannot read empty cells, and takes answers of
+//! any length.
+
+use std::time::Duration;
 
 use fallible_iterator::FallibleIterator;
 use influxdb2::api::query::{FluxRecord, QueryTableIter};
 use influxdb2::models::Query;
 use influxdb2::{Client, ClientBuilder, RequestError};
+use reqwest::Url;
 use salobj::Value;
+use serde_json::json;
 
 use super::config::{ConfigProblem, Endpoint};
 use super::error::{Attempt, EfdError, from_status};
+use super::csv::{self, Wrong};
 use super::gate::{Gate, body, chain};
-use super::{Efd, Point, SeriesQuery, Table, flux};
+use super::query::comment;
+use super::text::MAX_BYTES;
+use super::{Efd, Point, SeriesQuery, Table, TextQuery, flux};
 
 /// A client of one bucket. Its `Debug` shows no secret.
 pub struct Influx2 {
     client: Client,
     bucket: String,
+    /// For queries that the crate cannot read.
+    http: reqwest::Client,
+    url: Url,
+    token: String,
     gate: Gate,
 }
 
@@ -37,9 +49,16 @@ impl Influx2 {
     ) -> Result<Influx2, ConfigProblem> {
         let Endpoint { url, timeout, concurrency } = endpoint;
         let server = format!("influxdb2 {url} org {org} bucket {bucket}");
-        let client =
-            ClientBuilder::new(url, org, token).build().map_err(|e| ConfigProblem::Client(chain(&e)))?;
-        Ok(Influx2 { client, bucket, gate: Gate::new(server, concurrency, timeout) })
+        let http = reqwest::Client::builder()
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| ConfigProblem::Client(chain(&e)))?;
+        let client = ClientBuilder::new(url.clone(), org, token.clone())
+            .build()
+            .map_err(|e| ConfigProblem::Client(chain(&e)))?;
+        let gate = Gate::new(server, concurrency, timeout);
+        Ok(Influx2 { client, bucket, http, url, token, gate })
     }
 
     fn failed(&self, attempt: Attempt, error: RequestError) -> EfdError {
@@ -69,6 +88,39 @@ impl Efd for Influx2 {
                     Ok(table) => table.map_err(|e| self.failed(Attempt::Query, e)),
                     Err(_) => Err(self.gate.bad_reply("it is not annotated CSV".to_owned())),
                 }
+            })
+            .await
+    }
+
+    async fn ask(&self, query: &TextQuery) -> Result<Table, EfdError> {
+        let text = query.language(&query.flux, self.gate.server(), "Flux")?;
+        let text = format!("// {}\n{text}\n", comment(&query.asked_by));
+        let mut url = self.url.clone();
+        url.set_path("/api/v2/query");
+        url.query_pairs_mut().append_pair("org", &self.client.org);
+        let body = json!({
+            "query": text, "type": "flux",
+            "dialect": {"annotations": ["datatype", "group", "default"], "header": true, "delimiter": ","},
+        });
+        self.gate
+            .pass(async {
+                let request = (self.http.post(url))
+                    .header("Authorization", format!("Token {}", self.token))
+                    .header("Content-Type", "application/json")
+                    .header("Accept", "application/csv")
+                    .body(body.to_string());
+                let lost = |e: reqwest::Error| self.gate.unavailable(chain(&e.without_url()));
+                let response = request.send().await.map_err(lost)?;
+                let status = response.status();
+                let bytes = self.gate.whole(response, MAX_BYTES).await?;
+                let text = String::from_utf8_lossy(&bytes);
+                if !status.is_success() {
+                    return Err(from_status(self.gate.server(), Attempt::Query, status.as_u16(), &text));
+                }
+                csv::read(&text, query).map_err(|wrong| match wrong {
+                    Wrong::Form(detail) => self.gate.bad_reply(detail),
+                    Wrong::Query(error) => error,
+                })
             })
             .await
     }

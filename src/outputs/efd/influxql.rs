@@ -3,7 +3,9 @@
 use salobj::Value;
 use serde::Deserialize;
 
+use super::error::EfdError;
 use super::query::{SeriesQuery, Table};
+use super::text::{Rows as TextRows, TextQuery};
 
 /// The query as InfluxQL. One row more than wanted is asked for, to see whether there are more.
 pub fn text(query: &SeriesQuery, retention_policy: Option<&str>) -> String {
@@ -43,6 +45,9 @@ struct Statement {
 #[derive(Debug, Deserialize)]
 struct Rows {
     columns: Vec<String>,
+    /// What the rows were grouped by.
+    #[serde(default)]
+    tags: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     values: Vec<Vec<serde_json::Value>>,
     /// True if the server cut the answer at its own limit.
@@ -57,6 +62,8 @@ pub(super) enum Wrong {
     Server(String),
     /// It does not have the form of an answer.
     Form(String),
+    /// It is not what the query was said to give.
+    Query(EfdError),
 }
 
 impl Answer {
@@ -89,6 +96,35 @@ impl Answer {
         let mut table = Table::from_cells(&query.fields, cells, query.limit());
         table.truncated |= partial;
         Ok(table)
+    }
+}
+
+impl Answer {
+    /// The rows of a query in the words of its author; tags that it groups by are columns too.
+    pub(super) fn into_rows(self, query: &TextQuery) -> Result<Table, Wrong> {
+        if let Some(error) = self.error.or_else(|| self.results.iter().find_map(|r| r.error.clone())) {
+            return Err(Wrong::Server(error));
+        }
+        let mut all = TextRows::new(query);
+        for rows in self.results.into_iter().flat_map(|statement| statement.series) {
+            if rows.partial {
+                all.truncated();
+            }
+            let tags: Vec<(&String, &String)> = rows.tags.iter().collect();
+            let names = rows.columns.iter().chain(tags.iter().map(|(name, _)| *name));
+            let places = all.table(names.map(String::as_str));
+            for row in rows.values {
+                // An aggregate of all that there is has the time 0.
+                let time = row.first().and_then(serde_json::Value::as_i64).filter(|ns| *ns != 0);
+                let cells = places.iter().map(|place| match *place {
+                    Some(at) if at < rows.columns.len() => row.get(at).cloned().map_or(Value::Null, cell),
+                    Some(at) => Value::Text(tags[at - rows.columns.len()].1.as_str().into()),
+                    None => Value::Null,
+                });
+                all.push(time, cells.collect()).map_err(Wrong::Query)?;
+            }
+        }
+        all.into_table().map_err(Wrong::Query)
     }
 }
 

@@ -15,9 +15,11 @@
 //! so that they are found where Telegraf would have put them, and a point written twice overwrites itself.
 //!
 //! Names of a query are checked, never escaped: SAL names are letters, digits and underscores, and anything else is
-//! refused before it reaches the server.
+//! refused before it reaches the server. A query in the words of a rule's author goes as it is; that it only reads was
+//! checked when the rule was compiled.
 
 pub mod config;
+mod csv;
 pub mod error;
 pub mod flux;
 mod gate;
@@ -28,6 +30,7 @@ pub mod outbox;
 pub mod point;
 pub mod query;
 pub mod spool;
+pub mod text;
 
 use std::fmt::Debug;
 
@@ -40,12 +43,16 @@ pub use outbox::{Outbox, OutboxState};
 pub use point::{FieldValue, Point, cut_text};
 pub use query::{Column, SeriesQuery, Table};
 pub use spool::{Spool, SpoolError, SpoolLimits};
+pub use text::{TextColumn, TextQuery};
 
 /// An EFD server. Every call ends within the configured time limit; calls over the concurrency cap wait within it.
 #[async_trait::async_trait]
 pub trait Efd: Send + Sync + Debug {
     /// Reads what `query` asks for, in order of time.
     async fn query(&self, query: &SeriesQuery) -> Result<Table, EfdError>;
+
+    /// Asks a query in the words of its author; the rows in order of time.
+    async fn ask(&self, query: &TextQuery) -> Result<Table, EfdError>;
 
     /// Writes all points. On [`EfdError::BadPoint`] some of them may have been written: writing them again is harmless.
     async fn write(&self, points: &[Point]) -> Result<(), EfdError>;

@@ -101,11 +101,7 @@ impl SeriesQuery {
 
     /// [`SeriesQuery::asked_by`] as it may stand in a comment.
     pub(super) fn comment(&self) -> String {
-        let who: String = (self.asked_by.chars())
-            .map(|c| if c.is_ascii_alphanumeric() || " _.-:#".contains(c) { c } else { '_' })
-            .take(100)
-            .collect();
-        if who.is_empty() { "ts_catcher".to_owned() } else { format!("ts_catcher {who}") }
+        comment(&self.asked_by)
     }
 
     /// `YYYY-MM-DDTHH:MM:SS.ffffffZ` of a time, `later_us` microseconds later.
@@ -115,6 +111,15 @@ impl SeriesQuery {
         let seconds = whole.split('.').next().unwrap_or_default();
         format!("{seconds}.{:06}Z", us.rem_euclid(1_000_000))
     }
+}
+
+/// Who asks, as it may stand in a comment.
+pub(super) fn comment(asked_by: &str) -> String {
+    let who: String = (asked_by.chars())
+        .map(|c| if c.is_ascii_alphanumeric() || " _.-:#".contains(c) { c } else { '_' })
+        .take(100)
+        .collect();
+    if who.is_empty() { "ts_catcher".to_owned() } else { format!("ts_catcher {who}") }
 }
 
 /// One column of an answer.

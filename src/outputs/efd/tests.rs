@@ -109,6 +109,100 @@ async fn what_is_written_is_read_back_by_index_and_range() {
     }
 }
 
+/// A query in the words of its author, in both languages.
+fn said(flux: &str, influxql: &str, columns: &[(&str, bool)]) -> TextQuery {
+    let columns = columns.iter().map(|(name, text)| TextColumn { name: (*name).to_owned(), text: *text });
+    TextQuery {
+        flux: Some(flux.to_owned()),
+        influxql: Some(influxql.to_owned()),
+        columns: columns.collect(),
+        at: at(100.0),
+        max_rows: 1000,
+        asked_by: "rule Test.It".to_owned(),
+    }
+}
+
+fn iso(seconds: f64) -> String {
+    format!("{}Z", at(seconds).utc_iso())
+}
+
+#[tokio::test]
+async fn a_query_in_the_words_of_its_author_gives_the_columns_that_it_names() {
+    for server in servers().await {
+        let (efd, c) = (server.client(), component());
+        let points = [(20.0, 301, 9.5), (0.0, 301, 8.0), (30.0, 301, 11.0)];
+        efd.write(&points.map(|(t, index, speed)| wind(&c, t, index, speed))).await.unwrap();
+        let bucket = server.config.bucket.clone().unwrap_or_default();
+        let (from, to) = (iso(0.0), iso(25.0));
+        let flux = format!(
+            "from(bucket: \"{bucket}\")\n  |> range(start: {from}, stop: {to})\n  \
+             |> filter(fn: (r) => r._measurement == \"lsst.sal.{c}.airFlow\" and r._field == \"speed\")"
+        );
+        let of = format!("FROM \"lsst.sal.{c}.airFlow\" WHERE time >= '{from}' AND time <= '{to}'");
+        let rows = said(&flux, &format!("SELECT \"speed\" AS _value {of};\n"), &[("_value", false)]);
+        let table = efd.ask(&rows).await.unwrap();
+        let numbers = |table: &Table| table.series("_value", "").unwrap().values;
+        assert_eq!(numbers(&table), [8.0, 9.5], "{}", efd.describe());
+        assert!((table.times[1] - at(20.0)).abs() < 1e-6, "{}", efd.describe());
+        let mean = format!("SELECT mean(\"speed\") AS \"_value\" {of}");
+        let mean = said(&format!("{flux}\n  |> mean()"), &mean, &[("_value", false)]);
+        assert_eq!(numbers(&efd.ask(&mean).await.unwrap()), [8.75], "{}", efd.describe());
+        let few = TextQuery { max_rows: 1, ..rows.clone() };
+        assert!(efd.ask(&few).await.unwrap().truncated, "{}", efd.describe());
+        let other = TextQuery { columns: said("", "", &[("speeed", false)]).columns, ..rows.clone() };
+        let told = efd.ask(&other).await.unwrap_err().to_string();
+        assert!(told.contains("no column \"speeed\"; it has") && told.contains("_value"), "{told}");
+        let nobody = component();
+        let none = said(&flux.replace(&c, &nobody), &rows.influxql.clone().unwrap().replace(&c, &nobody), &[]);
+        assert!(efd.ask(&none).await.unwrap().times.is_empty(), "{}", efd.describe());
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_the_database_refuses_or_does_not_understand_is_told_in_its_words() {
+    for server in servers().await {
+        let efd = server.client();
+        let wrong = said("from(bucket: \"x\" |> rnge(", "SELECT FROM WHERE", &[("_value", false)]);
+        let error = efd.ask(&wrong).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::BadRequest, "{error}");
+        assert!(error.to_string().len() > 30, "{error}");
+        let foreign = TextQuery { flux: None, influxql: None, ..wrong };
+        let told = efd.ask(&foreign).await.unwrap_err().to_string();
+        let language = if efd.describe().starts_with("influxdb2") { "Flux" } else { "InfluxQL" };
+        assert!(told.contains(&format!("understands {language}")), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_real_servers_understand() {
+    for server in servers().await.into_iter().skip(2) {
+        let (efd, c) = (server.client(), component());
+        let mut second = wind(&c, 20.0, 301, 9.5);
+        second.push("note", &Value::Text("gust, \"strong\"".into()));
+        efd.write(&[wind(&c, 0.0, 301, 8.0), second, wind(&c, 30.0, 302, 11.0)]).await.unwrap();
+        let bucket = server.config.bucket.clone().unwrap_or_default();
+        let (from, to) = (iso(0.0), iso(60.0));
+        let flux = format!(
+            "import \"date\"\nfrom(bucket: \"{bucket}\")\n  |> range(start: {from}, stop: date.add(d: 1s, to: {to}))\n  \
+             |> filter(fn: (r) => r._measurement == \"lsst.sal.{c}.airFlow\")\n  \
+             |> pivot(rowKey: [\"_time\"], columnKey: [\"_field\"], valueColumn: \"_value\")"
+        );
+        let influxql = format!(
+            "SELECT speed, note, salIndex FROM \"lsst.sal.{c}.airFlow\" WHERE time >= '{from}' AND time <= '{to}' -- all"
+        );
+        let columns = [("speed", false), ("note", true), ("salIndex", false)];
+        let table = efd.ask(&said(&flux, &influxql, &columns)).await.unwrap();
+        assert_eq!(table.series("speed", "").unwrap().values, [8.0, 9.5, 11.0], "{}", efd.describe());
+        let notes: Vec<&Value> =
+            table.column("note").unwrap().cells.iter().filter(|v| **v != Value::Null).collect();
+        let strong = Value::Text("gust, \"strong\"".into());
+        assert!(notes.contains(&&strong), "{}: {notes:?}", efd.describe());
+        let wrong = said(&flux, &influxql, &[("note", false)]);
+        let told = efd.ask(&wrong).await.unwrap_err().to_string();
+        assert!(told.contains("column \"note\" is text"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn the_same_point_twice_is_one_and_a_changed_one_replaces_it() {
     for server in servers().await {

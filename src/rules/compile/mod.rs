@@ -2,6 +2,7 @@
 
 mod alarm;
 pub(in crate::rules) mod backends;
+mod efd;
 pub(in crate::rules) mod expand;
 mod files;
 mod inputs;
@@ -213,7 +214,7 @@ fn rule(
     schemas: &dyn SchemaSource,
 ) -> Option<Rule> {
     let before = problems.count();
-    sources::complete(&mut spec, problems);
+    efd::complete(&mut spec, problems);
     let name = spec.name.value.trim().to_owned();
     if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
         problems

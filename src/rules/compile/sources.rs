@@ -4,25 +4,16 @@ use std::sync::Arc;
 
 use sal_idl::Enumeration;
 
-use super::Work;
 use super::inputs::{TopicRef, field, topic};
+use super::{Work, efd};
 use crate::rules::diagnose::suggest;
 use crate::rules::flow::Part;
 use crate::rules::links::{Link, LinkTo};
 use crate::rules::schema::{FieldKind, SchemaError, SchemaSource, TopicSchema};
 use crate::rules::source::{
-    ALARM, EFD, EfdColumn, EfdQuery, KAFKA, REDUCERS, Source, StepTypes, TASK, alarm_schema, rule_and_step,
-    task_schema,
+    ALARM, EFD, EfdQuery, KAFKA, Source, StepTypes, TASK, alarm_schema, rule_and_step, task_schema,
 };
-use crate::rules::spec::{At, InputSpec, RuleSpec, Seconds};
-use crate::rules::yaml::{Fields, Problems};
-
-/// Shortest time between two questions to the EFD, seconds.
-const SHORTEST_EVERY_S: f64 = 1.0;
-/// Longest range of a question, seconds: 31 days.
-const LONGEST_RANGE_S: f64 = 31.0 * 86_400.0;
-/// Without `max_age` an answer of the EFD counts for so many of its periods.
-const PERIODS: f64 = 3.0;
+use crate::rules::spec::{At, InputSpec, RuleSpec};
 
 /// The schemas of everything that an input can read.
 pub(super) struct Sources<'a> {
@@ -63,56 +54,6 @@ impl SchemaSource for Sources<'_> {
     }
 }
 
-/// Before anything is looked up: what `efd` inputs leave out is filled in.
-pub(super) fn complete(spec: &mut RuleSpec, problems: &Problems<'_>) {
-    for (_, input) in &mut spec.inputs.0 {
-        let Some(efd) = &input.efd else {
-            for span in input.every.iter().map(|e| e.span) {
-                problems.add(span, "`every` goes with `efd`; a trigger has an `every` of its own");
-            }
-            continue;
-        };
-        let every = input.every.as_ref().map_or(60.0, |e| e.value.0);
-        if input.max_age.is_none() {
-            input.max_age = Some(At { value: Seconds(PERIODS * every), span: efd.0.span });
-        }
-        for (key, span) in [
-            ("window", input.window.as_ref().map(|w| w.span)),
-            ("initial", input.initial.as_ref().map(|i| i.0.span)),
-            ("filter", input.filter.as_ref().map(|f| f.span)),
-            ("fields", input.fields.as_ref().and_then(|f| f.first()).map(|f| f.span)),
-        ] {
-            if let Some(span) = span {
-                problems.add(span, format!("an `efd` input has no `{key}`: the query says what is read"));
-            }
-        }
-        let Some(reduce) = input.reduce.take() else { continue };
-        if !REDUCERS.contains(&reduce.value.trim()) {
-            let help = suggest(reduce.value.trim(), REDUCERS.iter().copied(), "reducers");
-            problems.add_help(
-                reduce.span,
-                format!("there is no reducer \"{}\" of a column", reduce.value),
-                help,
-            );
-            continue;
-        }
-        let only = efd.0.get("field").and_then(|n| n.scalar_text(&problems.source));
-        let column = input.field.as_ref().map(|f| f.value.trim().to_owned()).or(only);
-        match column {
-            Some(column) => {
-                let value = format!("{}({})", reduce.value.trim(), column_name(&column));
-                input.field = Some(At { value, span: reduce.span });
-            }
-            None => problems.add(reduce.span, "`reduce` needs `field`: the column that is reduced"),
-        }
-    }
-}
-
-/// `a[3]` is `a3` in the EFD.
-fn column_name(field: &str) -> String {
-    field.chars().filter(|c| *c != '[' && *c != ']').collect()
-}
-
 /// What an input reads.
 pub(super) fn source(work: &Work<'_>, input: &InputSpec) -> Option<TopicRef> {
     let virtual_topic = |component: &str, name: String| {
@@ -137,7 +78,7 @@ pub(super) fn source(work: &Work<'_>, input: &InputSpec) -> Option<TopicRef> {
         return virtual_topic(TASK, name.value.trim().to_owned());
     }
     if input.efd.is_some() {
-        let query = efd(work, input)?;
+        let query = efd::efd(work, input)?;
         return virtual_topic(EFD, query.text());
     }
     if input.topic.value.is_empty() { None } else { topic(work, &input.topic) }
@@ -196,61 +137,4 @@ fn kafka(work: &Work<'_>, name: &At<String>, stamp: Option<&At<String>>) -> Opti
         component = format!("{KAFKA}:{}", found.name);
     }
     Some(TopicRef { component, index: None, schema })
-}
-
-fn efd(work: &Work<'_>, input: &InputSpec) -> Option<EfdQuery> {
-    let node = &input.efd.as_ref()?.0;
-    let mut f = Fields::of(node, "`efd`", work.problems)?;
-    let text = |f: &mut Fields<'_, '_>, key: &'static str| {
-        let node = f.get(key)?;
-        node.scalar_text(&work.problems.source).map(|value| At { value, span: node.span })
-    };
-    let (at, range) = (text(&mut f, "topic"), text(&mut f, "range"));
-    let mut fields: Vec<At<String>> = text(&mut f, "field").into_iter().collect();
-    if let Some(crate::rules::yaml::Yaml::List(all)) = f.get("fields").map(|n| &n.value) {
-        let named = |n: &crate::rules::yaml::Node| {
-            n.scalar_text(&work.problems.source).map(|value| At { value, span: n.span })
-        };
-        fields.extend(all.iter().filter_map(named));
-    }
-    let span = f.span();
-    f.finish();
-    let (Some(at), Some(range)) = (at, range) else {
-        let help = "write {topic: \"ESS:301.tel_airFlow\", field: speed, range: 1h}".to_owned();
-        work.problems.add_help(span, "`efd` needs `topic`, `field` or `fields`, and `range`", help);
-        return None;
-    };
-    let found = topic(work, &at)?;
-    let every_s = input.every.as_ref().map_or(60.0, |e| e.value.0);
-    if let Some(every) = input.every.as_ref().filter(|e| e.value.0 < SHORTEST_EVERY_S) {
-        work.problems.add(every.span, "the EFD is asked once a second at most");
-    }
-    let range_s = crate::rules::expr::prepass::parse_duration(range.value.trim());
-    let Some(range_s) = range_s.filter(|s| *s > 0.0 && *s <= LONGEST_RANGE_S) else {
-        work.problems.add(range.span, "`range` must be a duration of at most 31 days: 30m, 6h");
-        return None;
-    };
-    if fields.is_empty() {
-        work.problems.add(span, "`efd` needs `field` or `fields`");
-        return None;
-    }
-    let mut columns = Vec::new();
-    for at in &fields {
-        let (schema, part) = field(work, &found.schema, at)?;
-        if schema.count.is_some() && !matches!(part, Part::Element(_)) {
-            let help = format!("name an element: {}[0]", schema.name);
-            work.problems.add_help(at.span, format!("\"{}\" is an array", schema.name), help);
-            return None;
-        }
-        let name = column_name(at.value.trim());
-        columns.push(EfdColumn { name, text: schema.kind == FieldKind::Text, unit: schema.unit.clone() });
-    }
-    Some(EfdQuery {
-        component: found.component,
-        sal_name: found.schema.sal_name.clone(),
-        index: found.index,
-        columns,
-        range_s,
-        every_s,
-    })
 }

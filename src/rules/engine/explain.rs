@@ -15,6 +15,7 @@ use crate::rules::expr::lists::to_json;
 use crate::rules::expr::{Env, Explainer};
 use crate::rules::flow::SkipReason;
 use crate::rules::model::{Mode, Occasion, Overlap, RunContext};
+use crate::rules::source::origin;
 use crate::rules::spec::OnIdle;
 
 /// What came of the last occasion, as the engine keeps it.
@@ -138,11 +139,10 @@ impl RuleState {
             } else {
                 "known"
             };
-            let index = input.index.map_or(String::new(), |i| format!(":{i}"));
             let filter = code.outlines.iter().find(|(place, _)| *place == Place::Filter(i));
             all.push(InputState {
                 name: input.name.clone(),
-                topic: format!("{}{index}.{}", input.component, input.sal_name),
+                topic: origin(&input.component, &input.sal_name, input.index),
                 state: state.to_owned(),
                 value,
                 age_s: mark.sent.is_finite().then_some(now - mark.sent),

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::listener::Breakable;
-use super::{DATABASE, Fault, ORG, REMEMBERED, Shared, TOKEN, USER, line, shapes};
+use super::{DATABASE, Fault, ORG, REMEMBERED, Shared, TOKEN, USER, line, said, shapes};
 
 /// Largest request taken.
 const MAX_BODY: usize = 32 << 20;
@@ -223,7 +223,7 @@ async fn query2(
     axum::Json(flux): axum::Json<Flux>,
 ) -> Response {
     match shapes::flux(&flux.query) {
-        Err(reason) => error(&uri, StatusCode::BAD_REQUEST, &reason),
+        Err(_) => said2(&uri, &shared, &flux.query),
         Ok(asked) if asked.database != DATABASE => {
             error(&uri, StatusCode::NOT_FOUND, &format!("could not find bucket \"{}\"", asked.database))
         }
@@ -244,12 +244,39 @@ async fn query1(uri: axum::http::Uri, State(shared): State<Arc<Shared>>, body: S
     if field("epoch").as_deref() != Some("ns") {
         return error(&uri, StatusCode::BAD_REQUEST, "this simulator answers with epoch=ns only");
     }
-    match shapes::influxql(&field("q").unwrap_or_default(), &database) {
-        Err(reason) => error(&uri, StatusCode::BAD_REQUEST, &reason),
+    let text = field("q").unwrap_or_default();
+    match shapes::influxql(&text, &database) {
+        Err(_) => said1(&uri, &shared, &text, &database),
         Ok(asked) if asked.database != DATABASE => {
             let words = format!("database not found: {}", asked.database);
             axum::Json(json!({"results": [{"statement_id": 0, "error": words}]})).into_response()
         }
         Ok(asked) => axum::Json(asked.json(&shared.lock().store)).into_response(),
+    }
+}
+
+/// A Flux query that is not the one our client makes.
+fn said2(uri: &axum::http::Uri, shared: &Shared, text: &str) -> Response {
+    match said::flux(text) {
+        Err(reason) => error(uri, StatusCode::BAD_REQUEST, &reason),
+        Ok(said) if said.database != DATABASE => {
+            error(uri, StatusCode::NOT_FOUND, &format!("could not find bucket \"{}\"", said.database))
+        }
+        Ok(said) => {
+            let csv = said.csv(&shared.lock().store);
+            ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv).into_response()
+        }
+    }
+}
+
+/// The same of InfluxQL.
+fn said1(uri: &axum::http::Uri, shared: &Shared, text: &str, database: &str) -> Response {
+    match said::influxql(text, database) {
+        Err(reason) => error(uri, StatusCode::BAD_REQUEST, &reason),
+        Ok(said) if said.database != DATABASE => {
+            let words = format!("database not found: {}", said.database);
+            axum::Json(json!({"results": [{"statement_id": 0, "error": words}]})).into_response()
+        }
+        Ok(said) => axum::Json(said.json(&shared.lock().store)).into_response(),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::outputs::efd::{Column, EfdError, Point, SeriesQuery, Table};
+use crate::outputs::efd::{Column, EfdError, Point, SeriesQuery, Table, TextQuery};
 use crate::rules::{SchemaError, SchemaSource, TopicSchema};
 
 /// The schemas of the embedded library.
@@ -205,6 +205,9 @@ impl Efd for OneTable {
     async fn query(&self, query: &SeriesQuery) -> Result<Table, EfdError> {
         self.asked.lock().unwrap().push(query.clone());
         self.table.clone().map_err(|()| EfdError::BadQuery { detail: "down".into() })
+    }
+    async fn ask(&self, _: &TextQuery) -> Result<Table, EfdError> {
+        Err(EfdError::BadQuery { detail: "an analysis asks for series".into() })
     }
     async fn write(&self, _: &[Point]) -> Result<(), EfdError> {
         Ok(())

@@ -51,6 +51,41 @@ rules:
 }
 
 #[test]
+fn a_query_in_the_words_of_a_rule_is_played_by_the_test() {
+    passes(
+        r#"
+rules:
+  - name: Seeing
+    inputs:
+      seeing:
+        efd:
+          flux: |
+            from(bucket: "efd")
+              |> range(start: {{ from }}, stop: {{ to }})
+              |> filter(fn: (r) => r._measurement == "lsst.dm.seeing" and r._field == "fwhm")
+          influxql: |
+            SELECT "fwhm" AS "_value" FROM "lsst.dm.seeing" WHERE time >= '{{ from }}' AND time <= '{{ to }}'
+          range: 1h
+        every: 5m
+        reduce: median
+      bands:
+        efd: {influxql: "SELECT band, fwhm AS f FROM seeing WHERE time >= now() - 1h", columns: {band: text, f: arcsec}}
+        every: 5m
+    alarm:
+      levels:
+        warning: "seeing > 1.5"
+        serious: "size(bands.band) > 1 && bands.band[1] == 'r' && mean(bands.f) > 2.0"
+    tests:
+      - name: a number and a table
+        series:
+          seeing: "1.0x2 1.8x2 @5m"
+          bands: [{at: 0s, band: [g], f: [1.0]}, {at: 16m, band: [g, r], f: [2.0, 2.5]}]
+        expect: [{at: 9m, severity: none}, {at: 11m, severity: warning}, {at: 17m, severity: serious}, {at: 40m, severity: serious}]
+"#,
+    );
+}
+
+#[test]
 fn schedules_run_in_virtual_time() {
     passes(
         r#"
