@@ -185,6 +185,38 @@ fn a_rule_is_explained_on_its_tests() {
     }
 }
 
+#[test]
+fn a_key_of_a_rule_is_explained_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keyed.yaml");
+    let text = r#"rules:
+  - name: Wind.All
+    by: wind.salIndex
+    inputs: {wind: {topic: "ESS:*.tel_airFlow"}}
+    alarm: {value: wind.speed, levels: {warning: 15.0}}
+    tests:
+      - name: one is windy
+        series: {wind: [{at: 1s, salIndex: 301, speed: 5.0}, {at: 2s, salIndex: 302, speed: 20.0}]}
+        expect: [{at: 3s, key: "302", severity: warning}]
+"#;
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let decision = |args: &[&str]| {
+        let json = printed(&[&["rules", "explain", file], args, &["--json"]].concat());
+        let json: Json = serde_json::from_str(&json).unwrap();
+        json["decision"].as_str().unwrap().to_owned()
+    };
+    for args in [&["Wind.All.302"][..], &["Wind.All", "--key", "302"], &["--key", "302"]] {
+        let said = decision(args);
+        assert!(said.contains("the alarm is WARNING") && said.contains("20"), "{args:?}: {said}");
+    }
+    assert!(decision(&["--key", "301"]).contains("the alarm is NONE"));
+    assert!(decision(&[]).contains("the rule has 2 keys, name one as in Wind.All.<key>: 301, 302"));
+    let output = catcher(&["rules", "explain", file, "--key", "303"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("its keys: 301, 302"), "{told}");
+}
+
 fn example(name: &str) -> String {
     format!("{}/config_schema/examples/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -76,7 +76,7 @@ impl EfdInputs {
                 Some((text, answer)) = answers.next() => {
                     if let Some(one) = asked.get_mut(&text) {
                         one.under_way = false;
-                        one.due = after(self.clock.now(), one.query.every_s);
+                        one.due = one.query.after(self.clock.now());
                         self.core.efd_answered(text, answer).await;
                     }
                 }
@@ -96,11 +96,6 @@ impl EfdInputs {
             }
         }
     }
-}
-
-/// The next multiple of the period since 1970 UTC.
-pub(crate) fn after(now: Tai, period_s: f64) -> Tai {
-    Tai::from_utc_unix(((now.utc_unix() + 1e-6) / period_s).floor() * period_s + period_s)
 }
 
 async fn ask(efd: Arc<dyn Efd>, text: String, query: EfdQuery, now: Tai) -> Answer {

@@ -83,7 +83,12 @@ impl Core {
                 }
             }
             Effect::KeySeen { rule, alarm } => self.ensure_alarm(&rule, &alarm),
-            Effect::KeyGone { alarm, .. } => self.remove_alarm(&alarm, out),
+            Effect::KeyGone { rule, alarm } => {
+                // Of that name there may be the alarm of another rule meanwhile.
+                if self.book.owner(&alarm) == Some(rule.name.as_str()) {
+                    self.remove_alarm(&alarm, out);
+                }
+            }
             Effect::RuleError { rule, error } => {
                 if self.rules.set_error(&rule.name, error) {
                     self.changed_rules.insert(rule.name.clone());

@@ -4,7 +4,7 @@
 //! Every change is worked off before the step of the core ends. Rules cannot read each other in a circle (that is
 //! refused when they come), so this comes to an end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use salobj::{Tai, Value};
@@ -39,6 +39,8 @@ pub(super) struct Links {
     failures: BTreeMap<String, String>,
     /// Last results of the steps that are read, by `Rule.step`.
     results: BTreeMap<String, StepResult>,
+    /// Rules that say that something is wrong with what they read or are called.
+    told: BTreeSet<String>,
     /// A test plays what rules read: that the others are not there is no mistake.
     alone: bool,
     /// Counts what was brought, so that each has a place of its own.
@@ -279,8 +281,17 @@ impl Core {
         for problem in check_links(&all) {
             broken.entry(problem.rule).or_insert(format!("{}: {}", problem.place, problem.message));
         }
-        for rule in all.iter().filter(|rule| rule.reads_rules().next().is_some() || rule.has_causes()) {
-            if self.rules.set_note(&rule.name, broken.remove(&rule.name)) {
+        let told = std::mem::take(&mut self.links.told);
+        for rule in &all {
+            let looks = rule.reads_rules().next().is_some() || rule.has_causes();
+            if !(looks || broken.contains_key(&rule.name) || told.contains(&rule.name)) {
+                continue;
+            }
+            let note = broken.remove(&rule.name);
+            if note.is_some() {
+                self.links.told.insert(rule.name.clone());
+            }
+            if self.rules.set_note(&rule.name, note) {
                 self.changed_rules.insert(rule.name.clone());
             }
         }

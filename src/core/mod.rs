@@ -363,6 +363,11 @@ impl Core {
         self.engine.status(rule).map_or(0, |status| status.keys)
     }
 
+    /// Names of the keys of a rule with `by`, in their order.
+    pub fn key_names(&self, rule: &str) -> Vec<&str> {
+        self.engine.key_names(rule)
+    }
+
     /// The alarms.
     pub fn alarms(&self) -> &Book {
         &self.book

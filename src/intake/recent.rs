@@ -206,6 +206,11 @@ impl Kept {
         }
     }
 
+    /// Some records before this time are missing.
+    pub(crate) fn lack_before(&mut self, time: Tai) {
+        self.since = Some(self.since.map_or(time.0, |since| since.max(time.0)));
+    }
+
     /// Adds a row; the cells are those of the need's fields, in their order.
     pub(crate) fn push(
         &mut self,

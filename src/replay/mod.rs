@@ -16,6 +16,9 @@
 //! see [`crate::intake::recent`]); others end as [`answers`] say; without an answer their outcome is unknown, which
 //! fails the run and leaves an alarm that needs the result as it is. Nothing is carried out, reports are not written.
 //!
+//! **Answers of the EFD** to `efd` inputs are those of an EFD as of each past time, or those that a live run was told, if the
+//! recording has them; without either the input is unknown, and its rule says so.
+//!
 //! * [`archive`]: recordings, as files
 //! * [`transition`]: what happened, in a list
 //! * `queries`: what rules ask of the EFD

@@ -1,6 +1,6 @@
 //! Free replay: any rules on the records of a recording; what a live Catcher that was enabled at the begin would have done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use salobj::Tai;
@@ -22,6 +22,9 @@ const RESTLESS: usize = 100_000;
 
 /// Transitions that one replay may give; a rule that makes more is of no use, and memory is bounded.
 const MOST: usize = 2_000_000;
+
+/// Nobody can be asked what a rule asks the EFD.
+const NOBODY: &str = "this replay has no EFD to ask, and the recording has no answer of one";
 
 /// Which part of a recording is replayed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +70,8 @@ pub struct Replay<'a> {
     ends: BTreeMap<u64, (StepId, End)>,
     next_end: u64,
     queries: Queries,
+    /// Queries of which the recording has answers.
+    told: BTreeSet<String>,
     span: Span,
     enabled: bool,
     now: Tai,
@@ -97,6 +102,7 @@ impl<'a> Replay<'a> {
             ends: BTreeMap::new(),
             next_end: 0,
             queries: Queries::default(),
+            told: BTreeSet::new(),
             span,
             enabled: false,
             now: span.from,
@@ -126,11 +132,15 @@ impl<'a> Replay<'a> {
     pub fn item(&mut self, item: &ItemRef<'_>) -> Result<bool, ReplayError> {
         match item {
             ItemRef::Record(record) => return self.record(record),
-            ItemRef::Session => self.bound.session(),
+            ItemRef::Session => {
+                self.bound.session();
+                self.analyses.interrupted();
+            }
             ItemRef::Schema { id, text } => self.bound.schema(*id, text),
             ItemRef::Topic(decl) => self.bound.topic(decl.clone()),
             ItemRef::Gap { at, lost } => {
                 self.warn(format!("{}: the recording lacks {lost} items", at.utc_iso()));
+                self.analyses.interrupted();
             }
             ItemRef::Control { at, json } => return self.recorded_answer(*at, json),
             ItemRef::Tick { .. } | ItemRef::Transition { .. } => {}
@@ -143,12 +153,14 @@ impl<'a> Replay<'a> {
             return Ok(false);
         }
         if self.queries.is_empty()
-            && at.0 >= self.span.from.0
             && self.core.queries().next().is_some()
             && let Some((query, answer)) = queries::recorded(json)
         {
-            self.enable();
-            self.advance(at)?;
+            self.told.insert(query.clone());
+            if at.0 >= self.span.from.0 {
+                self.enable();
+                self.advance(at)?;
+            }
             self.answered(query, answer);
         }
         Ok(true)
@@ -194,7 +206,7 @@ impl<'a> Replay<'a> {
             self.core.step(input, self.now, &mut self.out);
         }
         if let Some((store, sal_index, sent, cells)) = row {
-            self.analyses.push(store, record.partition, sal_index, sent, cells);
+            self.analyses.push(store, (record.partition, record.offset), sal_index, sent, cells);
             which = self.analyses.any_waiting().then_some(store);
         }
         if !self.out.is_empty() {
@@ -215,6 +227,11 @@ impl<'a> Replay<'a> {
             self.now = Tai(self.now.0.max(self.span.from.0));
             self.step(Input::Enable);
             self.queries.begin(self.now);
+            let asked = |text: &&str| !self.queries.has(text) && !self.told.contains(*text);
+            let nobody: Vec<String> = self.core.queries().filter(asked).map(str::to_owned).collect();
+            for query in nobody {
+                self.answered(query, Err(NOBODY.to_owned()));
+            }
         }
     }
 

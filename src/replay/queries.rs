@@ -10,7 +10,7 @@ use std::sync::Arc;
 use salobj::{Tai, Value};
 
 use super::exact::Control;
-use crate::rules::{EfdQuery, json_value, table_message};
+use crate::rules::{EfdOf, EfdQuery, json_value, table_message};
 
 /// Most rows of one answer, as live.
 const MOST_ROWS: usize = 10_000;
@@ -26,10 +26,12 @@ pub struct QueryRows {
     pub times: Vec<Tai>,
     /// Cells of each column, one for each row.
     pub columns: Vec<(String, Vec<Value>)>,
+    /// What it said to a query in the words of the rule, each time that it was asked; in the order of time.
+    pub said: Vec<(Tai, Answer)>,
 }
 
 /// The columns of an answer, or why there is none.
-pub(super) type Answer = Result<BTreeMap<String, Value>, String>;
+pub type Answer = Result<BTreeMap<String, Value>, String>;
 
 /// The questions that are open.
 #[derive(Debug, Default)]
@@ -46,6 +48,11 @@ impl Queries {
         self.all.is_empty()
     }
 
+    /// True if it is one of them.
+    pub(super) fn has(&self, text: &str) -> bool {
+        self.all.iter().any(|(rows, _)| rows.text == text)
+    }
+
     /// The rules are enabled: everything is asked for the first time.
     pub(super) fn begin(&mut self, now: Tai) {
         self.all.iter_mut().for_each(|(_, due)| *due = now.0);
@@ -60,8 +67,7 @@ impl Queries {
     pub(super) fn due(&mut self, now: Tai) -> Vec<(String, Answer)> {
         let mut answers = Vec::new();
         for (rows, due) in self.all.iter_mut().filter(|(_, due)| *due <= now.0) {
-            let period = rows.query.every_s;
-            *due = Tai::from_utc_unix(((now.utc_unix() + 1e-6) / period).floor() * period + period).0;
+            *due = rows.query.after(now).0;
             answers.push((rows.text.clone(), rows.answer(now)));
         }
         answers
@@ -70,13 +76,24 @@ impl Queries {
 
 impl QueryRows {
     fn answer(&self, now: Tai) -> Answer {
+        if let Some(why) = self.query.only_now() {
+            return Err(why.to_owned());
+        }
+        if matches!(self.query.of, EfdOf::Text { .. }) {
+            let before = self.said.partition_point(|(at, _)| at.0 <= now.0 + 1e-6);
+            let newest = before.checked_sub(1).and_then(|at| self.said.get(at));
+            return newest.map_or_else(|| Err("it was not asked".to_owned()), |(_, answer)| answer.clone());
+        }
         let first = self.times.partition_point(|t| t.0 < now.0 - self.query.range_s);
         let end = self.times.partition_point(|t| t.0 <= now.0).max(first);
         if end - first > MOST_ROWS {
             return Err(format!("there are more than {MOST_ROWS} rows in the range; make it shorter"));
         }
         let times: Vec<f64> = self.times[first..end].iter().map(|t| t.0).collect();
-        let cells = |(name, cells): &(String, Vec<Value>)| (name.clone(), cells[first..end].to_vec());
+        let text = |name: &str| self.query.columns.iter().any(|c| c.text && c.name == name);
+        let cells = |(name, cells): &(String, Vec<Value>)| {
+            (name.clone(), text(name), cells[first..end].to_vec())
+        };
         Ok(table_message(&times, self.columns.iter().map(cells).collect()))
     }
 }
@@ -104,16 +121,15 @@ mod tests {
     #[test]
     fn an_answer_has_the_rows_of_its_range() {
         let query = EfdQuery {
-            component: "ESS".into(),
-            sal_name: "airFlow".into(),
-            index: None,
+            of: EfdOf::Topic { component: "ESS".into(), sal_name: "airFlow".into(), index: None },
             columns: Vec::new(),
             range_s: 10.0,
             every_s: 5.0,
         };
         let times: Vec<Tai> = (0..40).map(|n| Tai(1_795_219_237.0 + f64::from(n))).collect();
         let cells = (0..40).map(|n| Value::Double(f64::from(n))).collect();
-        let rows = QueryRows { text: "q".into(), query, times, columns: vec![("speed".into(), cells)] };
+        let columns = vec![("speed".into(), cells)];
+        let rows = QueryRows { text: "q".into(), query, times, columns, said: Vec::new() };
         let mut queries = Queries::new(&[Arc::new(rows)]);
         assert_eq!(queries.next_due(), f64::INFINITY, "not before the begin");
         let now = Tai(1_795_219_237.0 + 22.5);

@@ -1,5 +1,6 @@
 //! The replayed samples that built-in analyses ask for, and the analyses that wait for the end of their range.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use salobj::{Tai, Value};
@@ -9,7 +10,7 @@ use crate::intake::recent::Kept;
 use crate::rules::SchemaSource;
 use crate::tasks::analysis::Source;
 use crate::tasks::call::{StepCall, StepError, StepId, StepOutcome};
-use crate::tasks::series::{self, SeriesRequest};
+use crate::tasks::series::{self, RecentRows, SeriesRequest};
 use crate::tasks::steps::analysis::Prepared;
 
 /// How a step ended.
@@ -19,8 +20,15 @@ pub(super) type Outcome = Result<StepOutcome, StepError>;
 #[derive(Default)]
 pub(super) struct Analyses {
     needs: Vec<SeriesNeed>,
-    kept: Vec<Kept>,
+    kept: Vec<Store>,
     waiting: Vec<Waiting>,
+}
+
+/// The rows of one need, and how far the recording has all of them.
+struct Store {
+    rows: Kept,
+    /// The newest offset of each partition, and whether some may be missing behind it.
+    newest: HashMap<i32, (i64, bool)>,
 }
 
 struct Waiting {
@@ -32,8 +40,9 @@ struct Waiting {
 
 impl Analyses {
     pub(super) fn new(needs: Vec<SeriesNeed>) -> Analyses {
-        // Nothing older than the replay's first record is ever there; that is not held against a range.
-        let kept = needs.iter().map(|need| Kept::of(need, Some(Tai(0.0)), None)).collect();
+        // What was before the first record of a topic is not known, as live.
+        let store = |need| Store { rows: Kept::of(need, None, None), newest: HashMap::new() };
+        let kept = needs.iter().map(store).collect();
         Analyses { needs, kept, waiting: Vec::new() }
     }
 
@@ -41,15 +50,33 @@ impl Analyses {
         &self.needs
     }
 
+    /// A row of a record at this partition and offset. One that comes again, as the history of a process that began
+    /// later, counts once.
     pub(super) fn push(
         &mut self,
         which: usize,
-        partition: i32,
+        (partition, offset): (i32, i64),
         sal_index: i64,
         sent: Tai,
         cells: Box<[Value]>,
     ) {
-        self.kept[which].push(partition, sal_index, sent, cells.into_iter());
+        let Store { rows, newest } = &mut self.kept[which];
+        if let Some((known, may_lack)) = newest.get_mut(&partition) {
+            if offset <= *known {
+                return;
+            }
+            if *may_lack && offset > *known + 1 {
+                rows.lack_before(sent);
+            }
+        }
+        newest.insert(partition, (offset, false));
+        rows.push(partition, sal_index, sent, cells.into_iter());
+    }
+
+    /// Here the recording may lack records: a session ended, or some were lost.
+    pub(super) fn interrupted(&mut self) {
+        let all = self.kept.iter_mut().flat_map(|store| store.newest.values_mut());
+        all.for_each(|(_, may_lack)| *may_lack = true);
     }
 
     /// Begins an analysis; what it comes to if that can be said at once.
@@ -103,8 +130,8 @@ impl Analyses {
 
     fn try_end(&self, waiting: &Waiting, now: Tai) -> Option<Outcome> {
         let request: &SeriesRequest = &waiting.prepared.request;
-        let rows = waiting.store.and_then(|i| self.kept[i].read(request)).map(|r| r.rows);
-        let Some(rows) = rows else {
+        let read = waiting.store.and_then(|i| self.kept[i].rows.read(request));
+        let Some(RecentRows { rows, since }) = read else {
             let text = format!("the recording has nothing of {}", request.topic_name());
             return Some(Err(StepError::permanent(text)));
         };
@@ -112,7 +139,9 @@ impl Analyses {
         if !seen && now.0 < waiting.until.0 {
             return None;
         }
-        let set = series::set(request, &rows, Source::Memory, seen);
+        // A live Catcher reads on in Kafka and in the EFD; a replay has what was recorded.
+        let whole = since.0 <= request.from.0;
+        let set = series::set(request, &rows, Source::Memory, seen && whole);
         Some(
             set.map_err(|e| StepError::permanent(e.to_string()))
                 .and_then(|set| waiting.prepared.outcome(&set)),

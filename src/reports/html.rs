@@ -123,7 +123,7 @@ fn step_section(page: &mut String, report: &Report, step: &StepSection) {
     if let Some(source) = &step.source {
         let complete = match step.complete {
             Some(false) => {
-                " <span class=\"bad\">the end of the range was not seen in time: data may be missing</span>"
+                " <span class=\"bad\">not all of the range was there in time: data may be missing</span>"
             }
             Some(true) => ", complete",
             None => "",

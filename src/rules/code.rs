@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use salobj::Value;
 use serde_json::{Map, Value as Json};
@@ -249,6 +250,11 @@ impl Rule {
     /// Whether the step is to be run: its `when` on the run's context; true without one.
     pub fn step_when(&self, step: &str, ctx: &RunContext) -> Tri {
         let Some(when) = self.code.steps.get(step).and_then(|s| s.when.as_ref()) else { return Tri::True };
+        let known = catch_unwind(AssertUnwindSafe(|| self.step_known(when, ctx)));
+        known.unwrap_or_else(|_| Tri::Unknown("its evaluation broke down".to_owned()))
+    }
+
+    fn step_known(&self, when: &BoolE, ctx: &RunContext) -> Tri {
         let frozen = Frozen::of(&self.code, ctx);
         let env = frozen.env(&[], ctx.at.0);
         match when.get(&env) {
@@ -263,6 +269,10 @@ impl Rule {
 
     /// The value that the alarm judges, on the run's context: for an alarm with `value`, that of its first condition.
     pub fn judged_value(&self, ctx: &RunContext) -> Option<f64> {
+        catch_unwind(AssertUnwindSafe(|| self.value_of(ctx))).unwrap_or_default()
+    }
+
+    fn value_of(&self, ctx: &RunContext) -> Option<f64> {
         let alarm = self.code.alarm.as_ref()?;
         let frozen = Frozen::of(&self.code, ctx);
         let memory = vec![super::expr::Memory::default(); self.code.stateful.len()];

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::diagnose::suggest;
+use super::expr::tree::Elem;
+use super::keyed::{key_from, usable};
 use super::model::Rule;
 use super::source::Source;
 use super::yaml::Span;
@@ -44,7 +46,7 @@ impl LinkTo {
 pub struct LinkProblem {
     /// The rule that has the link.
     pub rule: String,
-    /// Where: `input "x"`, or `inhibit_by`.
+    /// Where: `input "x"`, `inhibit_by`, or `its name`.
     pub place: String,
     /// What is wrong.
     pub message: String,
@@ -80,6 +82,7 @@ pub fn check_links(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
     let mut problems = stamps(rules);
     let by_name: BTreeMap<&str, &Rule> = rules.iter().map(|r| (r.name.as_str(), r.as_ref())).collect();
     problems.extend(causes::check(rules, &by_name));
+    problems.extend(names(rules));
     if rules.iter().all(|rule| rule.links.is_empty()) {
         return problems;
     }
@@ -124,6 +127,36 @@ fn stamps(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
                     span: rule.span,
                 });
             }
+        }
+    }
+    problems
+}
+
+/// The alarm of a key is named behind its rule, `Wind.301`: no other rule may have such a name.
+fn names(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
+    let with_alarm = || rules.iter().filter(|rule| rule.alarm.is_some());
+    let keyed: BTreeMap<&str, Elem> = with_alarm()
+        .filter_map(|rule| Some((rule.name.as_str(), rule.code.by.as_ref()?.kind)))
+        .collect();
+    let mut problems = Vec::new();
+    for rule in with_alarm().filter(|_| !keyed.is_empty()) {
+        let before_dots = rule.name.match_indices('.').map(|(at, _)| rule.name.split_at(at));
+        let clash = before_dots.filter_map(|(owner, rest)| Some((owner, &rest[1..], *keyed.get(owner)?)));
+        // Keys of keys: with texts any name is possible.
+        let possible = |key: &str, kind: Elem| match &rule.code.by {
+            None => key_from(key, kind).is_some_and(|key| usable(&key)),
+            Some(_) => kind == Elem::Text,
+        };
+        for (owner, key, _) in clash.filter(|(_, key, kind)| possible(key, *kind)) {
+            problems.push(LinkProblem {
+                rule: rule.name.clone(),
+                place: "its name".to_owned(),
+                message: format!(
+                    "rule \"{owner}\" has an alarm for each key, and that of the key \"{key}\" has this name too"
+                ),
+                help: Some(format!("give one of the two another name: {owner}-{key}")),
+                span: rule.span,
+            });
         }
     }
     problems

@@ -187,6 +187,12 @@ impl EfdQuery {
         Some((filled(flux), filled(influxql)))
     }
 
+    /// When it is asked next: the next multiple of its period since 1970 UTC.
+    pub fn after(&self, now: Tai) -> Tai {
+        let period_s = self.every_s;
+        Tai::from_utc_unix(((now.utc_unix() + 1e-6) / period_s).floor() * period_s + period_s)
+    }
+
     /// Why it cannot be asked as of a past time, if it cannot.
     pub fn only_now(&self) -> Option<&'static str> {
         let EfdOf::Text { flux, influxql } = &self.of else { return None };

@@ -10,12 +10,13 @@ use salobj::{Tai, Value};
 
 use super::Needs;
 use super::sort::{Owned, OwnedBody, Sorter};
+use crate::app::efd_inputs;
 use crate::cli::progress::Progress;
 use crate::outputs::efd::query::{MAX_RANGE_S, MAX_ROWS, array_fields};
 use crate::outputs::efd::{Efd, SeriesQuery, Table};
 use crate::replay::archive::{Session, TopicDecl};
 use crate::replay::{QueryRows, Span};
-use crate::rules::{EfdQuery, FieldKind, FieldSchema, SchemaSource, Source, TopicSchema};
+use crate::rules::{EfdOf, EfdQuery, FieldKind, FieldSchema, SchemaSource, Source, TopicSchema};
 
 /// What is read before the begin for latched values: of events, which are rare, and of telemetry.
 const EVENTS_BACK: Duration = Duration::from_secs(86_400);
@@ -26,6 +27,9 @@ const LONGEST_S: f64 = 86_400.0;
 
 /// Most values of all answers to the queries of rules: they are kept in memory.
 const MOST_CELLS: usize = 20_000_000;
+
+/// Most questions to one query.
+const MOST_ASKED: usize = 50_000;
 
 struct Wanted {
     schema: std::sync::Arc<TopicSchema>,
@@ -79,17 +83,22 @@ pub(super) async fn answers(
     let mut all = Vec::new();
     let mut cells = 0;
     for (at, (text, query)) in queries.iter().enumerate() {
-        progress.at(at as u64, || query.sal_name.clone());
+        progress.at(at as u64, || query.label());
+        let EfdOf::Topic { component, sal_name, index } = &query.of else {
+            all.push(said(efd, text, query, span, &mut cells).await?);
+            continue;
+        };
         let columns: Vec<String> = query.columns.iter().map(|c| c.name.clone()).collect();
         let mut rows = QueryRows {
             text: text.clone(),
             query: query.clone(),
             times: Vec::new(),
             columns: columns.iter().map(|name| (name.clone(), Vec::new())).collect(),
+            said: Vec::new(),
         };
         let from = Tai(span.from.0 - query.range_s);
         let asked =
-            SeriesQuery::sal(&query.component, &query.sal_name, query.index, columns, (from, span.to))
+            SeriesQuery::sal(component, sal_name, *index, columns, (from, span.to))
                 .asked_by("replay");
         pages(efd, &asked, |table| {
             cells += table.times.len() * (table.columns.len() + 1);
@@ -107,6 +116,40 @@ pub(super) async fn answers(
         all.push(rows);
     }
     Ok(all)
+}
+
+/// What the EFD says to a query in the words of a rule, as of each time at which it would have been asked.
+async fn said(
+    efd: &dyn Efd,
+    text: &str,
+    query: &EfdQuery,
+    span: Span,
+    cells: &mut usize,
+) -> anyhow::Result<QueryRows> {
+    let mut rows = QueryRows {
+        text: text.to_owned(),
+        query: query.clone(),
+        times: Vec::new(),
+        columns: Vec::new(),
+        said: Vec::new(),
+    };
+    if query.only_now().is_some() {
+        return Ok(rows);
+    }
+    let mut at = span.from;
+    while at.0 <= span.to.0 {
+        let answer = efd_inputs::table(efd, query, at).await;
+        let values = answer.iter().flat_map(BTreeMap::values);
+        *cells += values.map(|value| if let Value::Doubles(all) = value { all.len() } else { 1 }).sum::<usize>();
+        ensure!(
+            *cells <= MOST_CELLS && rows.said.len() < MOST_ASKED,
+            "a query of a rule would be asked more than {MOST_ASKED} times, or its answers are more than {MOST_CELLS} values: \
+             give a shorter range"
+        );
+        rows.said.push((at, answer));
+        at = query.after(at);
+    }
+    Ok(rows)
 }
 
 /// Asks for a long range piece by piece, in the order of time.

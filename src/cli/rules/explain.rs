@@ -33,6 +33,9 @@ pub(in crate::cli) struct Args {
     /// Name of the rule, of one of its keys as RULE.KEY; may be left out if there is one rule only.
     #[arg(value_name = "RULE")]
     second: Option<String>,
+    /// Of a rule with `by`: the key to explain; the same as RULE.KEY.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// When. Of a test: the time since its start, e.g. 28m (without it, its last expectation). Of data: UTC, or so long ago,
     /// e.g. 2026-11-21T03:12 or -1h (without it, the end).
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "live")]
@@ -56,6 +59,13 @@ pub(in crate::cli) struct Args {
     json: bool,
     #[command(flatten)]
     interfaces: Interfaces,
+}
+
+impl Args {
+    /// What is asked about.
+    fn with_key(&self, rule: &str) -> String {
+        self.key.as_ref().map_or_else(|| rule.to_owned(), |key| format!("{rule}.{key}"))
+    }
 }
 
 /// True if there was something to explain.
@@ -93,7 +103,10 @@ fn on_test(args: &Args, out: &mut impl Write) -> anyhow::Result<Option<Explanati
     });
     let (core, now) = core_at(file, rule, args.test.as_deref(), at.transpose()?, schemas.as_ref())
         .map_err(anyhow::Error::msg)?;
-    core.explain(&name, now).map(Some).map_err(anyhow::Error::msg)
+    core.explain(&name, now).map(Some).map_err(|reason| match core.key_names(&rule.name).as_slice() {
+        [] => anyhow::Error::msg(reason),
+        keys => anyhow::anyhow!("{reason}; its keys: {}", keys.join(", ")),
+    })
 }
 
 /// The rule that is meant, its file, and the name by which it is explained; none if the files have mistakes, which are told.
@@ -123,7 +136,7 @@ fn found<'a>(
         bail!("name one rule of {}: {}", args.first, names.join(", "));
     };
     let name = args.second.clone().unwrap_or_else(|| rule.name.clone());
-    Ok(Some((file, rule, name)))
+    Ok(Some((file, rule, args.with_key(&name))))
 }
 
 /// What is explained, if the files have no mistakes, and what should be known about the data.
@@ -184,7 +197,7 @@ fn exactly(args: &Args, outside: &Outside) -> anyhow::Result<Explained> {
             exact.lost()
         ));
     }
-    let explanation = exact.core().explain(&args.first, at).map_err(anyhow::Error::msg)?;
+    let explanation = exact.core().explain(&args.with_key(&args.first), at).map_err(anyhow::Error::msg)?;
     Ok((Some(explanation), notes))
 }
 
@@ -227,7 +240,7 @@ async fn live(args: &Args, index: i32, outside: &Outside) -> anyhow::Result<Expl
     let Bus { transport, env } = outside.bus()?;
     let domain = Domain::new(transport, Clock::System, env);
     let component = args.interfaces.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
-    let asked = ask(&domain, component, index, &args.first).await;
+    let asked = ask(&domain, component, index, &args.with_key(&args.first)).await;
     domain.close().await;
     asked
 }

@@ -115,3 +115,42 @@ fn what_is_added_in_place_of_a_keyed_rule_takes_its_alarms_away() {
     world.command(Command::RemoveRule { rule: "Wind".into() }).unwrap();
     assert!(world.core.alarms().get("Wind").is_none());
 }
+
+const CLASH: &str = r#"
+rules:
+  - name: Wind.302
+    inputs: {wind: {topic: "ESS:302.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {serious: 15.0}}
+"#;
+
+#[test]
+fn a_rule_that_is_called_as_the_alarm_of_a_key_is_refused() {
+    let mut world = World::enabled(ALERTS);
+    let refused = world.add(CLASH, true).unwrap_err();
+    assert!(refused.contains("that of the key \"302\" has this name too"), "{refused}");
+    assert!(world.core.rules().get("Wind.302").is_none(), "nothing has changed");
+    let mut world = World::enabled(CLASH);
+    let refused = world.add(ALERTS, true).unwrap_err();
+    assert!(refused.contains("rule \"Wind.302\", its name: rule \"Wind\" has an alarm for each key"), "{refused}");
+}
+
+/// A rule added at run time, and then a configuration that does not go with it: both live, the key does not.
+#[test]
+fn a_configuration_that_brings_a_clash_takes_the_key_out_and_says_so() {
+    let mut world = World::enabled(ALERTS);
+    wind(&mut world, 301, 20.0);
+    wind(&mut world, 302, 20.0);
+    assert_eq!(world.core.keys("Wind"), 2);
+    world.configured.extend(super::rules(CLASH));
+    world.configure();
+    assert_eq!(world.core.keys("Wind"), 1);
+    assert_eq!(world.core.alarms().owner("Wind.302"), Some("Wind.302"));
+    let error = |world: &World, rule: &str| world.core.rules().get(rule).unwrap().error();
+    assert!(error(&world, "Wind").contains("the key \"302\" is left out"), "{}", error(&world, "Wind"));
+    assert!(error(&world, "Wind.302").contains("has this name too"), "{}", error(&world, "Wind.302"));
+    world.configured.retain(|rule| rule.name != "Wind.302");
+    world.configure();
+    assert_eq!(error(&world, "Wind"), "");
+    wind(&mut world, 302, 20.0);
+    assert_eq!(world.core.alarms().owner("Wind.302"), Some("Wind"));
+}

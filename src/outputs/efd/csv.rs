@@ -116,11 +116,9 @@ fn value(text: &str, kind: &str) -> Result<Value, Wrong> {
         _ if text.is_empty() => Value::Null,
         // influxd turns each line end inside of a text into CR LF.
         "string" => Value::Text(text.replace("\r\n", "\n").into()),
-        "double" => Value::Double(match text {
-            "+Inf" => f64::INFINITY,
-            "-Inf" => f64::NEG_INFINITY,
-            number => number.parse().map_err(|_| bad())?,
-        }),
+        // What is no number is missing, as everywhere.
+        "double" if ["NaN", "+Inf", "-Inf"].contains(&text) => Value::Null,
+        "double" => Value::Double(text.parse().map_err(|_| bad())?),
         "long" => Value::Int(text.parse().map_err(|_| bad())?),
         "unsignedLong" => Value::Double(text.parse::<u64>().map_err(|_| bad())? as f64),
         "boolean" => Value::Bool(text == "true"),
@@ -203,7 +201,7 @@ mod tests {
                     ,,0,1\n,,0,-Inf\n,,0,3\n,,0,4\n";
         let table = read(text, &query(&[("_value", false)])).unwrap();
         assert_eq!(table.times, [Tai(7.0), Tai(7.0), Tai(7.0)]);
-        assert_eq!(table.columns[0].cells[1], Value::Double(f64::NEG_INFINITY));
+        assert_eq!(table.columns[0].cells[1], Value::Null, "it is no number");
         assert!(table.truncated);
     }
 

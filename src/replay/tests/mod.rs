@@ -1,6 +1,8 @@
 //! Replays of small recordings that are made here: what is known to have been on the bus gives what is known to follow.
 
 mod compare;
+mod efd;
+mod exact;
 mod free;
 
 use std::collections::BTreeMap;
@@ -83,6 +85,23 @@ impl Bed {
 
     pub(super) fn wind(&mut self, at: f64, speed: f64) {
         self.send("ESS", "airFlow", at, &[("salIndex", Value::Int(301)), ("speed", Value::Double(speed))]);
+    }
+
+    /// Another process goes on with the recording; it tells schemas and topics again.
+    pub(super) fn restart(self, at: f64) -> Bed {
+        let session =
+            Session { source: "live".into(), subname: "test".into(), began: T0 + at, ..Session::default() };
+        let bytes = self.writer.finish().unwrap();
+        let mut writer = Writer::append(bytes, &session).unwrap();
+        for (id, encoder) in self.encoders.values() {
+            writer.schema(*id, &encoder.topic().schema_compact);
+        }
+        // Numbers of topics begin anew: only one topic is sent over a restart.
+        Bed { writer, ..self }
+    }
+
+    pub(super) fn item(&mut self, item: &ItemRef<'_>) {
+        self.writer.push(item).unwrap();
     }
 
     pub(super) fn finish(self) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! Explaining a rule's state. Nothing is changed and nothing is brought up to date: what is told is what the engine acted
 //! on, with ages as of now.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use salobj::Tai;
 use serde_json::{Map, Value as Json};
 
@@ -64,10 +66,12 @@ impl Engine {
     pub fn explain(&self, rule: &str, newest: Option<&RunContext>, now: Tai) -> Option<Explanation> {
         let (i, key) = self.named(rule)?;
         let state = &self.states[i];
-        let mut explanation = match &key {
-            Some(key) => state.of_key(key)?.explain(newest, now.0),
-            None => state.explain(newest, now.0),
+        let own = match &key {
+            Some(key) => state.of_key(key)?,
+            None => state,
         };
+        let explained = catch_unwind(AssertUnwindSafe(|| own.explain(newest, now.0)));
+        let mut explanation = explained.unwrap_or_else(|_| own.cannot_explain(now.0));
         if key.is_none() && state.rule.is_keyed() {
             let keys = state.keys();
             let some = keys.iter().take(5).copied().collect::<Vec<_>>().join(", ");
@@ -101,6 +105,21 @@ impl RuleState {
             trigger: rule.workflow.is_some().then(|| self.trigger_state(now)),
             steps: newest.map_or_else(Vec::new, |ctx| self.steps(ctx)),
             alarm: self.alarm_state(now),
+            ..Explanation::default()
+        };
+        explanation.conclude();
+        explanation
+    }
+
+    /// After a breakdown its state may be of no sense.
+    fn cannot_explain(&self, now: f64) -> Explanation {
+        let why = self.quarantined.clone().unwrap_or_else(|| "its terms cannot be evaluated".to_owned());
+        let mut explanation = Explanation {
+            rule: self.rule.name.clone(),
+            revision: self.rule.revision.clone(),
+            at: now,
+            utc: format!("{}Z", Tai(now).utc_iso()),
+            notes: vec![Note::new("quarantined", format!("the rule cannot be explained: {why}"))],
             ..Explanation::default()
         };
         explanation.conclude();

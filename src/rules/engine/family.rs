@@ -11,9 +11,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use salobj::Value;
 
+use super::names::Names;
 use super::routes::Route;
 use super::state::RuleState;
 use super::time::Timers;
@@ -82,6 +84,10 @@ pub(super) struct Family {
     timers: Timers,
     /// Keys that were pushed out, and messages without a key that is fit to be one.
     pub(super) dropped: u64,
+    /// What the alarms of other rules are called.
+    pub(super) names: Arc<Names>,
+    /// A key that is not taken because its alarm would have the name of another.
+    refused: Option<String>,
     /// Kept for their capacity.
     touched: Vec<(usize, u64)>,
     scratch: Vec<Value>,
@@ -115,16 +121,24 @@ impl Family {
         self.states().filter_map(|member| member.state.key.as_ref()).map(|key| key.alarm.as_str())
     }
 
-    /// The member of a key, made if there is none.
+    /// The member of a key, made if there is none; `None` if its alarm would have the name of another.
     pub(super) fn member(
         &mut self,
         parent: &RuleState,
         key: Value,
         now: f64,
         out: &mut Vec<Effect>,
-    ) -> usize {
+    ) -> Option<usize> {
         if let Some(at) = self.by_key.get(&Ordered(key.clone())) {
-            return *at;
+            return Some(*at);
+        }
+        let text = key_text(&key);
+        let alarm = parent.rule.alarm_name(Some(&text));
+        if parent.rule.alarm.is_some()
+            && let Some(owner) = self.names.owner(&parent.rule.name, &alarm)
+        {
+            self.refused = Some(refused(&text, &alarm, owner));
+            return None;
         }
         if self.by_key.len() >= MOST_KEYS {
             let rank = |m: &Member| (!m.idle(), !m.at_none());
@@ -144,8 +158,6 @@ impl Family {
         state.tables.clone_from(&parent.tables);
         state.enabled = parent.enabled;
         state.quarantined.clone_from(&parent.quarantined);
-        let text = key_text(&key);
-        let alarm = parent.rule.alarm_name(Some(&text));
         state.key = Some(Box::new(MemberKey { value: key.clone(), text, alarm }));
         state.schedule.awake_since = parent.schedule.awake_since;
         state.start_clocks(now);
@@ -157,7 +169,29 @@ impl Family {
             self.members[at] = Some(member);
         }
         self.by_key.insert(Ordered(key), at);
-        at
+        Some(at)
+    }
+
+    /// The names of other rules' alarms are these now: keys whose alarms have one of them go.
+    pub(super) fn take_names(&mut self, parent: &mut RuleState, names: &Arc<Names>, out: &mut Vec<Effect>) {
+        self.names = Arc::clone(names);
+        let before = self.refused.take();
+        if parent.rule.alarm.is_some() {
+            let own = |at: &usize| Some((*at, self.members[*at].as_ref()?.state.key.as_ref()?));
+            let clash: Vec<(usize, String)> = (self.by_key.values().filter_map(own))
+                .filter_map(|(at, key)| {
+                    let owner = names.owner(&parent.rule.name, &key.alarm)?;
+                    Some((at, refused(&key.text, &key.alarm, owner)))
+                })
+                .collect();
+            for (at, text) in clash {
+                self.refused = Some(text);
+                self.remove(at, out);
+            }
+        }
+        if before.is_some() || self.refused.is_some() {
+            self.tell(parent, out);
+        }
     }
 
     fn remove(&mut self, at: usize, out: &mut Vec<Effect>) {
@@ -253,7 +287,7 @@ impl Family {
         };
         let error = match &parent.quarantined {
             Some(reason) => Some(format!("quarantined: {reason}")),
-            None => self.states().find_map(of),
+            None => self.states().find_map(of).or_else(|| self.refused.clone()),
         };
         if parent.error != error {
             parent.error.clone_from(&error);
@@ -272,6 +306,7 @@ impl Family {
         let (feed, subscriptions, now) = feed;
         let live = feed == Feed::Live;
         let mut shared = 0;
+        let mut refused = false;
         let mut touched = std::mem::take(&mut self.touched);
         touched.clear();
         for route in routes {
@@ -297,7 +332,11 @@ impl Family {
             };
             let known = self.by_key.len();
             let dropped = self.dropped;
-            let at = self.member(parent, key, now, out);
+            let Some(at) = self.member(parent, key, now, out) else {
+                self.dropped += 1;
+                refused = true;
+                continue;
+            };
             self.saw(parent, at, sample.sent.0);
             let fresh = self.by_key.len() > known || self.dropped > dropped;
             let Some(member) = self.members[at].as_mut() else { continue };
@@ -332,7 +371,7 @@ impl Family {
             }
         }
         self.touched = touched;
-        if told {
+        if told || refused {
             self.tell(parent, out);
         }
         count
@@ -381,6 +420,11 @@ impl Family {
         }
         count
     }
+}
+
+/// What is said of a key that is not taken.
+fn refused(key: &str, alarm: &str, owner: &str) -> String {
+    format!("the key \"{key}\" is left out: the name of its alarm, \"{alarm}\", is that of rule \"{owner}\"")
 }
 
 /// What is not needed of an answer.

@@ -1,6 +1,6 @@
 //! Triggers: from an occurrence to a run, or to the reason why there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use salobj::Tai;
 use serde::{Deserialize, Serialize};
@@ -226,7 +226,7 @@ impl RuleState {
                     return Err(SkipReason::QueueFull { length: self.work.queue.len() });
                 }
                 Overlap::Queue => {
-                    self.within_budget(now, out)?;
+                    self.count_run(now, out)?;
                     let outcome = Outcome::Queued(queued.run_id.clone());
                     self.work.last = Some(Last { at: now, outcome });
                     out.push(Effect::QueueRun(self.request(queued.clone())));
@@ -235,39 +235,51 @@ impl RuleState {
                 }
             }
         }
-        self.within_budget(now, out)?;
-        self.start(queued, now, out);
+        self.count_run(now, out)?;
+        self.start(queued, now, out)
+    }
+
+    /// Counts a run, when its turn comes or it is put into the queue.
+    fn count_run(&mut self, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
+        drop_old(&mut self.work.runs, now - HOUR_S);
+        let (count, most) = (self.work.runs.len() + 1, self.rule.budget.runs_per_hour);
+        if count > most as usize {
+            let reason = format!("{count} runs within an hour, the budget allows {most}");
+            return Err(self.over_budget(reason, out));
+        }
+        self.work.runs.push_back(now);
         Ok(())
     }
 
-    fn within_budget(&mut self, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
-        let budget = self.rule.budget;
-        let drop_old = |times: &mut std::collections::VecDeque<f64>, span: f64| {
-            while times.front().is_some_and(|t| *t <= now - span) {
-                times.pop_front();
-            }
-        };
-        drop_old(&mut self.work.runs, HOUR_S);
-        drop_old(&mut self.work.commands, MINUTE_S);
+    /// Counts the commands of a run that begins: one that waits has not commanded anything.
+    fn count_commands(&mut self, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
         let commands = self.rule.code.steps.values().filter(|s| s.commands).count();
-        let reason = if self.work.runs.len() >= budget.runs_per_hour as usize {
-            format!(
-                "{} runs within an hour, the budget allows {}",
-                self.work.runs.len() + 1,
-                budget.runs_per_hour
-            )
-        } else if commands > 0 && self.work.commands.len() + commands > budget.commands_per_minute as usize {
-            let count = self.work.commands.len() + commands;
-            format!("{count} commands within a minute, the budget allows {}", budget.commands_per_minute)
-        } else {
-            self.work.runs.push_back(now);
-            self.work.commands.extend(std::iter::repeat_n(now, commands));
+        if commands == 0 {
             return Ok(());
-        };
+        }
+        drop_old(&mut self.work.commands, now - MINUTE_S);
+        let (count, most) = (self.work.commands.len() + commands, self.rule.budget.commands_per_minute);
+        if count > most as usize {
+            let reason = format!("{count} commands within a minute, the budget allows {most}");
+            return Err(self.over_budget(reason, out));
+        }
+        self.work.commands.extend(std::iter::repeat_n(now, commands));
+        Ok(())
+    }
+
+    /// The rule is quarantined, and what waits is skipped with it.
+    fn over_budget(&mut self, reason: String, out: &mut Vec<Effect>) -> SkipReason {
         self.quarantined = Some(reason.clone());
-        out.push(Effect::Quarantine { rule: self.rule.clone(), reason: reason.clone() });
+        out.push(Effect::Quarantine { rule: self.rule.clone(), reason });
         self.tell_error(out);
-        Err(SkipReason::Quarantined)
+        self.skip_waiting(&SkipReason::Quarantined, out);
+        SkipReason::Quarantined
+    }
+
+    fn skip_waiting(&mut self, reason: &SkipReason, out: &mut Vec<Effect>) {
+        for queued in std::mem::take(&mut self.work.queue) {
+            self.skip(&queued, reason.clone(), out);
+        }
     }
 
     fn request(&self, queued: Queued) -> RunRequest {
@@ -281,23 +293,28 @@ impl RuleState {
         }
     }
 
-    fn start(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) {
+    fn start(&mut self, queued: Queued, now: f64, out: &mut Vec<Effect>) -> Result<(), SkipReason> {
+        self.count_commands(now, out)?;
         self.work.running.push(queued.run_id.clone());
         self.work.last_run = now;
         self.work.last = Some(Last { at: now, outcome: Outcome::Started(queued.run_id.clone()) });
         out.push(Effect::StartRun(self.request(queued)));
+        Ok(())
     }
 
     /// A run ended: the next of the queue starts.
     pub(super) fn run_ended(&mut self, run_id: &str, now: f64, out: &mut Vec<Effect>) {
         self.work.running.retain(|r| r != run_id);
+        if self.quarantined.is_some() {
+            return self.skip_waiting(&SkipReason::Quarantined, out);
+        }
         while self.work.running.len() < self.rule.trigger.max_concurrent {
             let Some(next) = self.work.queue.pop_front() else { return };
             let (age_s, limit_s) = (now - next.at.0, self.rule.trigger.max_event_age.as_secs_f64());
             if age_s > limit_s {
                 self.skip(&next, SkipReason::TooOld { age_s, limit_s }, out);
-            } else {
-                self.start(next, now, out);
+            } else if let Err(reason) = self.start(next.clone(), now, out) {
+                self.skip(&next, reason, out);
             }
         }
     }
@@ -307,9 +324,7 @@ impl RuleState {
         if let Some(family) = &mut self.family {
             family.in_order(|member| member.withdraw(out));
         }
-        for queued in std::mem::take(&mut self.work.queue) {
-            self.skip(&queued, SkipReason::Withdrawn, out);
-        }
+        self.skip_waiting(&SkipReason::Withdrawn, out);
     }
 
     /// The command `trigger`: `cooldown` and `max_event_age` do not apply.
@@ -377,5 +392,11 @@ impl RuleState {
             }
             Err(reason) => Err(TriggerRefused::Busy { rule: name, reason }),
         }
+    }
+}
+
+fn drop_old(times: &mut VecDeque<f64>, until: f64) {
+    while times.front().is_some_and(|t| *t <= until) {
+        times.pop_front();
     }
 }

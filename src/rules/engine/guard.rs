@@ -94,11 +94,13 @@ impl RuleState {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Arc;
 
     use salobj::{Tai, Value};
 
-    use crate::rules::flow::{Effect, Input, Sample, TopicId};
-    use crate::rules::{Engine, SourceFile, compile};
+    use crate::alarms::Severity;
+    use crate::rules::flow::{Effect, FieldNeed, Input, Sample, TopicId};
+    use crate::rules::{Engine, Rule, SourceFile, compile};
 
     const RULES: &str = r#"
 rules:
@@ -195,6 +197,114 @@ rules:
             told.iter().any(|e| matches!(e, Effect::SetSeverity { alarm, .. } if alarm == "First")),
             "made anew"
         );
+    }
+
+    const FILTERED: &str = r#"
+rules:
+  - name: First
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed, filter: "direction > 1.0"}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: Keyed
+    by: "string(wind.salIndex)"
+    inputs: {wind: {topic: "ESS:*.tel_airFlow"}}
+    alarm: {value: wind.speed, levels: {warning: 10.0}}
+  - name: Second
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+"#;
+
+    /// All cells have this value; those of the filters and keys may be gone.
+    fn with_broken(spoil: impl FnOnce(&mut [Arc<Rule>])) -> Engine {
+        let file = SourceFile { name: "guard.yaml".into(), text: FILTERED.into() };
+        let mut rules = compile(&file, &sal_idl::Library::embedded()).unwrap();
+        spoil(&mut rules);
+        Engine::new(&rules, Tai(0.0))
+    }
+
+    fn send_all(engine: &mut Engine, at: f64, wind: f64, past: bool) -> Vec<Effect> {
+        let cell = |need: &FieldNeed| match need.name.as_str() {
+            "salIndex" => Value::Int(301),
+            _ => Value::Double(wind),
+        };
+        let cells: Vec<Value> = engine.subscriptions().topics[0].fields.iter().map(cell).collect();
+        let sample = Sample {
+            topic: TopicId(0),
+            sal_index: 301,
+            sent: Tai(at),
+            received: Tai(at),
+            partition: 0,
+            offset: at as i64,
+            cells: &cells,
+        };
+        let mut out = Vec::new();
+        let input = if past { Input::History(&sample) } else { Input::Sample(&sample) };
+        engine.step(input, Tai(at), &mut out);
+        out
+    }
+
+    fn alarms(told: &[Effect]) -> Vec<&str> {
+        let raised = told.iter().filter_map(|e| match e {
+            Effect::SetSeverity { alarm, severity, .. } if *severity > Severity::None => Some(alarm.as_str()),
+            _ => None,
+        });
+        raised.collect()
+    }
+
+    #[test]
+    fn a_filter_that_breaks_down_stops_its_rule_only_live_and_in_the_past() {
+        let spoil = |rules: &mut [Arc<Rule>]| {
+            let code = &mut Arc::make_mut(&mut rules[0]).code;
+            code.inputs[0].filter.as_mut().unwrap().needs.clear();
+        };
+        let mut engine = with_broken(spoil);
+        let told = send_all(&mut engine, 1.0, 15.0, false);
+        assert!(reason(&engine, "First").unwrap().contains("broke down"), "{told:?}");
+        assert_eq!(alarms(&told), ["Keyed.301", "Second"]);
+        let told = send_all(&mut engine, 2.0, 16.0, false);
+        let again = |e: &Effect| matches!(e, Effect::Quarantine { .. });
+        assert!(!told.iter().any(again), "it is left alone: {told:?}");
+        let mut engine = with_broken(spoil);
+        send_all(&mut engine, 1.0, 15.0, true);
+        assert!(reason(&engine, "First").unwrap().contains("broke down"));
+        assert_eq!(reason(&engine, "Second"), None);
+    }
+
+    #[test]
+    fn a_key_that_breaks_down_stops_its_rule_only_and_its_alarms_stay() {
+        let mut engine = with_broken(|_| {});
+        send_all(&mut engine, 1.0, 15.0, false);
+        engine.states[1].family.as_mut().unwrap().in_order(|member| member.memory.push(Default::default()));
+        let told = send_all(&mut engine, 2.0, 16.0, false);
+        assert!(reason(&engine, "Keyed").unwrap().contains("broke down"), "{told:?}");
+        assert_eq!(alarms(&told), ["First", "Second"]);
+        assert_eq!(engine.alarms("Keyed"), ["Keyed.301"]);
+        let mut engine = with_broken(|rules| {
+            let code = &mut Arc::make_mut(&mut rules[1]).code;
+            code.by.as_mut().unwrap().inputs[0].as_mut().unwrap().needs.clear();
+        });
+        let told = send_all(&mut engine, 1.0, 15.0, false);
+        assert!(reason(&engine, "Keyed").unwrap().contains("broke down"), "{told:?}");
+        assert_eq!(alarms(&told), ["First", "Second"]);
+    }
+
+    #[test]
+    fn a_breakdown_while_all_are_judged_or_one_is_enabled_or_explained_hurts_nobody_else() {
+        let mut engine = engine();
+        send(&mut engine, 1.0, 15.0);
+        engine.states[0].memory.push(Default::default());
+        let mut told = Vec::new();
+        engine.reevaluate_all(Tai(2.0), &mut told);
+        assert!(reason(&engine, "First").unwrap().contains("broke down"));
+        assert_eq!(alarms(&told), ["Second"]);
+        engine.states[0].cells.clear();
+        let explanation = engine.explain("First", None, Tai(3.0)).unwrap();
+        assert!(explanation.decision.contains("broke down"), "{}", explanation.decision);
+        engine.states[1].memory.push(Default::default());
+        let mut told = Vec::new();
+        engine.step(Input::SetEnabled { rule: "Second", enabled: true }, Tai(4.0), &mut told);
+        assert!(reason(&engine, "Second").unwrap().contains("broke down"), "{told:?}");
+        engine.step(Input::SetEnabled { rule: "Second", enabled: true }, Tai(5.0), &mut told);
+        assert_eq!(reason(&engine, "Second"), None, "made anew");
     }
 
     thread_local! {

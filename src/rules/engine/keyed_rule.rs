@@ -1,8 +1,12 @@
 //! What a rule with `by` does as a whole: hands on to its keys, and is saved with them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 
 use super::family::{Family, LOOK_AGAIN_S, Member, Ordered, SILENT_S};
+use super::names::Names;
 use super::routes::Route;
 use super::state::RuleState;
 use super::{Feed, RuleStatus};
@@ -32,9 +36,15 @@ impl RuleState {
 
     fn with_family<T>(&mut self, f: impl FnOnce(&mut Family, &mut RuleState) -> T) -> Option<T> {
         let mut family = self.family.take()?;
-        let answer = f(&mut family, self);
+        // The keys are still known after a breakdown: their alarms stay as they are.
+        let answer = catch_unwind(AssertUnwindSafe(|| f(&mut family, self)));
         self.family = Some(family);
-        Some(answer)
+        Some(answer.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+
+    /// What the alarms of the rules are called, for the keys.
+    pub(super) fn take_names(&mut self, names: &Arc<Names>, out: &mut Vec<Effect>) {
+        self.with_family(|family, parent| family.take_names(parent, names, out));
     }
 
     /// A message of some of its inputs; the answer is how many members were evaluated.
@@ -133,7 +143,9 @@ impl RuleState {
         self.with_family(|family, parent| {
             for member in before.states() {
                 if let Some(key) = &member.state.key {
-                    let at = family.member(parent, key.value.clone(), now, &mut Vec::new());
+                    let Some(at) = family.member(parent, key.value.clone(), now, &mut Vec::new()) else {
+                        continue;
+                    };
                     family.saw(parent, at, member.seen);
                     family.note_deadline(at, now);
                 }
@@ -195,7 +207,7 @@ impl RuleState {
             for saved in keys {
                 let key = saved.get("key").map(value_of).filter(usable);
                 let (Some(key), Some(state)) = (key, saved.get("state")) else { continue };
-                let at = family.member(parent, key, now, &mut Vec::new());
+                let Some(at) = family.member(parent, key, now, &mut Vec::new()) else { continue };
                 family.saw(parent, at, saved.get("seen").and_then(Json::as_f64).unwrap_or(now));
                 if let Some(member) = family.members[at].as_mut() {
                     member.state.load(state);

@@ -13,12 +13,14 @@
 mod calm;
 mod explain;
 mod family;
+mod feed;
 mod filling;
 mod fire;
 mod guard;
 mod judge;
 mod keyed_rule;
 mod keys;
+mod names;
 mod routes;
 mod saved;
 mod schedule;
@@ -31,15 +33,14 @@ use std::sync::Arc;
 
 use salobj::Tai;
 
-use super::flow::{Effect, Input, ManualTrigger, Sample, Subscriptions, TriggerRefused};
+use super::flow::{Effect, Input, ManualTrigger, Subscriptions, TriggerRefused};
 use super::model::Rule;
-use fire::Occurrence;
+use feed::{Feed, message_occurrence};
 pub use guard::Stopwatch;
-use guard::TIMED_OF;
+use names::Names;
 use routes::{TopicRoutes, route};
 use state::RuleState;
 use time::Timers;
-use witness::attribute;
 
 /// Whether a rule acts, and why it does not.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,14 +85,6 @@ pub struct Engine {
     stopwatch: Option<Stopwatch>,
 }
 
-/// What a sample does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Feed {
-    Live,
-    Quiet,
-    History,
-}
-
 impl Engine {
     /// An engine with these rules, all enabled, knowing nothing yet.
     pub fn new(rules: &[Arc<Rule>], now: Tai) -> Engine {
@@ -111,15 +104,17 @@ impl Engine {
             Input::StepEnded { rule, run_id, ctx } => {
                 if let Some(i) = self.by_name.get(rule).copied() {
                     self.states[i].touched = true;
-                    self.states[i].step_of_run(run_id, ctx, now.0, out);
+                    self.states[i].guarded(None, out, |state, out| {
+                        state.step_of_run(run_id, ctx, now.0, out);
+                    });
                     self.schedule(i, now.0);
                 }
             }
             Input::RunEnded { rule, run_id } => {
                 if let Some(i) = self.by_name.get(rule).copied() {
                     self.states[i].touched = true;
-                    self.states[i].for_run(run_id, now.0, out, |state, out| {
-                        state.run_ended(run_id, now.0, out);
+                    self.states[i].guarded(None, out, |state, out| {
+                        state.for_run(run_id, now.0, out, |state, out| state.run_ended(run_id, now.0, out));
                     });
                     self.schedule(i, now.0);
                 }
@@ -127,7 +122,7 @@ impl Engine {
             Input::SetEnabled { rule, enabled } => {
                 if let Some(i) = self.by_name.get(rule).copied() {
                     self.states[i].touched = true;
-                    self.states[i].set_enabled(enabled, now.0, out);
+                    self.states[i].guarded(None, out, |state, out| state.set_enabled(enabled, now.0, out));
                     self.schedule(i, now.0);
                 }
             }
@@ -150,19 +145,24 @@ impl Engine {
         };
         let state = &mut self.states[i];
         state.touched = true;
-        let answer = match key {
-            _ if state.family.is_none() => state.by_hand(&what, now.0, out),
-            None => {
-                let keys = state.keys().iter().take(5).copied().collect::<Vec<_>>().join(", ");
-                Err(TriggerRefused::NeedsKey { rule: what.rule.to_owned(), keys })
-            }
-            Some(key) => {
-                let known = state.for_key(&key, now.0, out, |state, out| state.by_hand(&what, now.0, out));
-                known.unwrap_or_else(|| Err(TriggerRefused::UnknownRule(what.rule.to_owned())))
-            }
-        };
+        let mut answer = None;
+        state.guarded(None, out, |state, out| {
+            answer = Some(match key {
+                _ if state.family.is_none() => state.by_hand(&what, now.0, out),
+                None => {
+                    let keys = state.keys().iter().take(5).copied().collect::<Vec<_>>().join(", ");
+                    Err(TriggerRefused::NeedsKey { rule: what.rule.to_owned(), keys })
+                }
+                Some(key) => {
+                    let known =
+                        state.for_key(&key, now.0, out, |state, out| state.by_hand(&what, now.0, out));
+                    known.unwrap_or_else(|| Err(TriggerRefused::UnknownRule(what.rule.to_owned())))
+                }
+            });
+        });
+        let reason = state.quarantined.clone().unwrap_or_default();
         self.schedule(i, now.0);
-        answer
+        answer.unwrap_or_else(|| Err(TriggerRefused::Quarantined { rule: what.rule.to_owned(), reason }))
     }
 
     /// The rule of an exact name, or of `<rule>.<key>` for a rule with `by`.
@@ -191,6 +191,11 @@ impl Engine {
             (Some(plan), None) => vec![plan.name.clone()],
             (Some(_), Some(family)) => family.alarms().map(str::to_owned).collect(),
         }
+    }
+
+    /// Names of the keys that a rule has, in their order.
+    pub fn key_names(&self, rule: &str) -> Vec<&str> {
+        self.by_name.get(rule).map_or_else(Vec::new, |i| self.states[*i].keys())
     }
 
     /// Deadlines are left alone until [`Engine::wake`]: the CSC is not ENABLED.
@@ -251,6 +256,7 @@ impl Engine {
     /// before it is called again. Topic ids change: read [`Engine::subscriptions`] again.
     pub fn replace_rules(&mut self, rules: &[Arc<Rule>], now: Tai, out: &mut Vec<Effect>) {
         self.now = now.0;
+        let names = Arc::new(Names::of(rules));
         let mut old: HashMap<String, RuleState> =
             self.states.drain(..).map(|s| (s.rule.name.clone(), s)).collect();
         for rule in rules {
@@ -274,7 +280,8 @@ impl Engine {
                 }
             };
             state.schedule.awake_since = self.awake_since;
-            state.start_clocks(now.0);
+            state.take_names(&names, out);
+            state.guarded(None, out, |state, _| state.start_clocks(now.0));
             self.states.push(state);
         }
         let mut gone: Vec<RuleState> = old.into_values().collect();
@@ -335,7 +342,7 @@ impl Engine {
         self.run_timers(now.0, out);
         for i in 0..self.states.len() {
             self.states[i].touched = true;
-            self.states[i].reevaluate(now.0, out);
+            self.states[i].guarded(None, out, |state, out| state.reevaluate(now.0, out));
             self.evaluations += 1;
             self.schedule(i, now.0);
         }
@@ -351,8 +358,10 @@ impl Engine {
         let Some(i) = self.by_name.get(rule).copied() else { return false };
         let state = &mut self.states[i];
         state.touched = true;
-        let done =
-            if state.family.is_some() { state.family_load(saved, self.now) } else { state.load(saved) };
+        let (now, mut done) = (self.now, false);
+        state.guarded(None, &mut Vec::new(), |state, _| {
+            done = if state.family.is_some() { state.family_load(saved, now) } else { state.load(saved) };
+        });
         self.schedule(i, self.now);
         done
     }
@@ -365,110 +374,8 @@ impl Engine {
         }
     }
 
-    fn sample(&mut self, sample: &Sample<'_>, now: f64, feed: Feed, out: &mut Vec<Effect>) {
-        let Engine { states, routes, timers, subscriptions, evaluations, stopwatch, .. } = self;
-        let Some(routes) = routes.get(sample.topic.0 as usize) else { return };
-        let routes = routes.at(sample.sal_index);
-        let mut k = 0;
-        while k < routes.len() {
-            let i = routes[k].rule as usize;
-            let state = &mut states[i];
-            if state.family.is_some() {
-                let own = &routes[k..];
-                let own = &own[..own.iter().take_while(|r| r.rule as usize == i).count()];
-                k += own.len();
-                let feed = if state.waiting && feed == Feed::Live { Feed::Quiet } else { feed };
-                let wanted = match feed {
-                    Feed::Live => !state.enabled || state.may_evaluate(sample.sent.0, out),
-                    Feed::History if !state.filling => false,
-                    _ => !state.filling || !state.has_taken(own[0].input, sample),
-                };
-                if wanted {
-                    state.touched = true;
-                    let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
-                    let told = out.len();
-                    state.guarded(watch, out, |state, out| {
-                        *evaluations += state.family_sample(own, sample, (feed, subscriptions, now), out);
-                    });
-                    attribute(out.get_mut(told..).unwrap_or_default(), sample, subscriptions);
-                    schedule(state, timers, i, now);
-                }
-                continue;
-            }
-            let mut dirty = 0;
-            while k < routes.len() && routes[k].rule as usize == i {
-                let wanted = match feed {
-                    Feed::Live if !state.waiting => true,
-                    Feed::History if !state.filling => false,
-                    _ => !state.filling || !state.has_taken(routes[k].input, sample),
-                };
-                if wanted {
-                    dirty |= state.accept(&routes[k], sample, feed == Feed::Live);
-                }
-                k += 1;
-            }
-            if dirty != 0
-                && feed == Feed::Live
-                && state.enabled
-                && !state.waiting
-                && state.may_evaluate(sample.sent.0, out)
-            {
-                *evaluations += 1;
-                state.touched = true;
-                let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
-                let told = out.len();
-                state.guarded(watch, out, |state, out| {
-                    state.on_sample(dirty, sample, subscriptions, now, out)
-                });
-                attribute(out.get_mut(told..).unwrap_or_default(), sample, subscriptions);
-                if state.timed {
-                    schedule(state, timers, i, now);
-                }
-            }
-        }
-    }
-
     fn schedule(&mut self, i: usize, now: f64) {
         schedule(&mut self.states[i], &mut self.timers, i, now);
-    }
-
-    /// Works off what is due, each at its own time.
-    fn run_timers(&mut self, now: f64, out: &mut Vec<Effect>) {
-        self.now = now;
-        if self.awake_since == f64::INFINITY {
-            return;
-        }
-        while let Some((due, i)) = self.timers.pop_due(now) {
-            let state = &mut self.states[i];
-            if due.to_bits() != state.queued.to_bits() {
-                continue;
-            }
-            state.queued = f64::INFINITY;
-            if state.scheduled > due {
-                // It was put off meanwhile.
-                requeue(state, &mut self.timers, i);
-                continue;
-            }
-            state.touched = true;
-            if state.family.is_some() {
-                if !state.waiting {
-                    let watch = self.stopwatch.filter(|_| self.evaluations.is_multiple_of(TIMED_OF));
-                    let evaluations = &mut self.evaluations;
-                    state.guarded(watch, out, |state, out| {
-                        *evaluations += state.family_on_time(due, now, out);
-                    });
-                }
-                self.schedule(i, due);
-                continue;
-            }
-            let at = state.catch_up(due, now);
-            if state.enabled && !state.waiting {
-                self.evaluations += 1;
-                let watch = self.stopwatch.filter(|_| self.evaluations.is_multiple_of(TIMED_OF));
-                state.guarded(watch, out, |state, out| state.on_time(at, out));
-            }
-            self.schedule(i, at);
-        }
     }
 }
 
@@ -483,14 +390,5 @@ fn requeue(state: &mut RuleState, timers: &mut Timers, i: usize) {
     if state.scheduled < state.queued {
         state.queued = state.scheduled;
         timers.push(state.scheduled, i);
-    }
-}
-
-/// The occurrence of a message: `m:<topic>:<partition>:<offset>`, the topic being `Component.sal_name`.
-fn message_occurrence(sample: &Sample<'_>, subscriptions: &Subscriptions) -> Occurrence {
-    let topic = &subscriptions.topics[sample.topic.0 as usize];
-    Occurrence {
-        text: format!("m:{}.{}:{}:{}", topic.component, topic.sal_name, sample.partition, sample.offset),
-        at: sample.sent,
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Route {
     /// Seconds; infinity if older values count as well.
     pub(super) max_age: f64,
     pub(super) filtered: bool,
+    /// Values are only latched: there is nothing to evaluate.
+    pub(super) plain: bool,
     /// From the sample's cell to the rule's cell.
     pub(super) first: (u16, u16),
     pub(super) rest: Box<[(u16, u16)]>,
@@ -123,6 +125,7 @@ pub(super) fn route(states: &[RuleState]) -> (Subscriptions, Vec<TopicRoutes>) {
                 input: k as u16,
                 max_age: input.max_age,
                 filtered: input.filter.is_some(),
+                plain: input.filter.is_none() && input.by.is_none() && input.window.is_none(),
                 first,
                 rest: map.into(),
                 filter,

@@ -36,6 +36,8 @@ pub(super) struct RuleState {
     pub(super) touched: bool,
     /// It has anything that time changes.
     pub(super) timed: bool,
+    /// Its evaluation broke down: its state cannot be relied on, and is left alone until it is enabled.
+    pub(super) broken: bool,
     has_windows: bool,
     /// The alarm was judged, is at none, and that was said: with a value of `calm` it stays so.
     pub(super) well: bool,
@@ -73,8 +75,6 @@ pub(super) struct RuleState {
     /// While it is filling: the newest record of each input and partition, so that one that is read again counts once.
     pub(super) filled: Vec<(u16, i32, i64)>,
     pub(super) pace: Pace,
-    /// Its state cannot be relied on.
-    pub(super) broken: bool,
     /// Its next deadline, and its earliest entry in the queue of deadlines, which may be before it.
     pub(super) scheduled: f64,
     pub(super) queued: f64,

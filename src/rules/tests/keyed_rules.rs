@@ -367,3 +367,44 @@ proptest! {
         prop_assert_eq!(tail(true), tail(false));
     }
 }
+
+/// Two alarms of one name would overwrite each other.
+#[test]
+fn a_key_whose_alarm_would_have_the_name_of_another_is_left_out_and_told() {
+    let other = "  - name: Job.a
+    inputs: {wind: {topic: 'ESS:301.tel_airFlow', field: speed}}
+    alarm: {value: wind, levels: {warning: 10.0}}
+  - name: Job.b
+    by: alert.alertId
+    inputs: {alert: {topic: 'ATCamera.evt_alertRaised'}}
+    alarm: {severity: alert.severity}
+";
+    let mut bench = Bench::new(&format!("{RUNS}{other}"));
+    alert(&mut bench, "a", 1, false);
+    let told = bench.take();
+    let text = "error: the key \"a\" is left out: the name of its alarm, \"Job.a\", is that of rule \"Job.a\"";
+    assert!(told.contains(&text.to_owned()), "{told:?}");
+    assert!(!told.iter().any(|t| t.starts_with("start") || t == "key Job.a"), "{told:?}");
+    alert(&mut bench, "c", 1, false);
+    let told = bench.take();
+    assert!(told.contains(&"key Job.c".to_owned()), "the others are there: {told:?}");
+    let status = bench.engine.status("Job").unwrap();
+    assert!(status.error.unwrap().contains("\"a\" is left out"), "it is still told");
+    assert_eq!((status.keys, status.dropped_keys), (1, 1));
+    alert(&mut bench, "b.x", 1, false);
+    let error = bench.engine.status("Job").unwrap().error.unwrap();
+    assert!(error.contains("\"Job.b.x\", is that of rule \"Job.b\""), "{error}");
+    assert_eq!(bench.engine.alarms("Job.b"), ["Job.b.a", "Job.b.b.x", "Job.b.c"]);
+    // The other has gone: the key may come.
+    let alone = compiled(RUNS);
+    bench.engine.replace_rules(&alone, bench.now, &mut bench.effects);
+    assert!(bench.take().contains(&"error: -".to_owned()));
+    bench.engine.history_done();
+    alert(bench.at(1.0), "a", 1, false);
+    assert!(bench.take().contains(&"key Job.a".to_owned()));
+    // It comes back: the key goes.
+    let both = compiled(&format!("{RUNS}{other}"));
+    bench.engine.replace_rules(&both, bench.now, &mut bench.effects);
+    let told = bench.take();
+    assert!(told.contains(&"gone Job.a".to_owned()) && told.iter().any(|t| t.contains("\"a\" is left out")), "{told:?}");
+}

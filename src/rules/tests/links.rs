@@ -160,3 +160,33 @@ fn causes_in_a_circle_are_told_once_with_the_way_round() {
     let text = wrong("inhibit_by: \"*\"");
     assert!(text[0].contains("in a circle"), "{text:#?}");
 }
+
+#[test]
+fn no_rule_is_called_as_the_alarm_of_a_key_may_be() {
+    let keyed = |by: &str| {
+        format!(
+            "rules:\n  - name: Wind\n    by: {by}\n    inputs: {{wind: {{topic: \"ESS:*.tel_airFlow\"}}}}\n    \
+             alarm: {{value: wind.speed, levels: {{warning: 10.0}}}}\n"
+        )
+    };
+    let other = |name: &str, alarm: &str| {
+        format!(
+            "rules:\n  - name: {name}\n    inputs: {{wind: {{topic: \"ESS:301.tel_airFlow\", field: speed}}}}\n    {alarm}\n"
+        )
+    };
+    let alarm = "alarm: {value: wind, levels: {warning: 10.0}}";
+    let told = mistakes(&[("a.yaml", &keyed("wind.salIndex")), ("b.yaml", &other("Wind.301", alarm))]);
+    assert_eq!(
+        told,
+        ["b.yaml:2:11: rule \"Wind.301\": rule \"Wind\" has an alarm for each key, and that of the key \"301\" has \
+          this name too (give one of the two another name: Wind-301)"]
+    );
+    let none = Vec::<String>::new();
+    let fine = |by: &str, name: &str, alarm: &str| mistakes(&[("a.yaml", &keyed(by)), ("b.yaml", &other(name, alarm))]);
+    assert_eq!(fine("wind.salIndex", "Wind.High", alarm), none, "a number is never High");
+    assert_eq!(fine("string(wind.salIndex)", "Wind.High", alarm).len(), 1);
+    assert_eq!(fine("wind.salIndex", "Wind-301", alarm), none);
+    assert_eq!(fine("wind.salIndex", "Windy.301", alarm), none);
+    let work = "trigger: {every: 60s}\n    tasks: {job: {ocps: {index: 1, pipeline: a.yaml, data_query: x}}}";
+    assert_eq!(fine("wind.salIndex", "Wind.301", work), none, "it has no alarm");
+}

@@ -128,6 +128,36 @@ fn what_is_made_up_is_bounded_and_the_rest_is_told() {
     assert!(told.last().unwrap().contains("t:05:10"));
 }
 
+/// What waits has not commanded anything; what begins counts, also if it is made up.
+#[test]
+fn what_is_made_up_counts_against_the_budget_when_it_begins() {
+    let trigger = "every: 5m, catch_up: all}\n    budget: {commands_per_minute: 30";
+    let times = 62;
+    let mut bench = after_a_sleep(trigger);
+    let first = told(&mut bench);
+    assert_eq!((first.len(), &*first[0]), (times, "start t:00:05"), "{first:?}");
+    assert!(first[1..].iter().all(|t| t.starts_with("queue")), "{first:?}");
+    // One every three seconds is within the budget.
+    for run in 1..times {
+        bench.at(bench.now.0 - bench.start.0 + 3.0);
+        ended(&mut bench);
+        let told = told(&mut bench);
+        assert!(told.iter().any(|t| t.starts_with("start")), "run {run}: {told:?}");
+    }
+    // All at once is not.
+    let mut bench = after_a_sleep(trigger);
+    told(&mut bench);
+    for _ in 1..30 {
+        ended(&mut bench);
+        assert_eq!(told(&mut bench).len(), 1);
+    }
+    ended(&mut bench);
+    let over = told(&mut bench);
+    assert!(over[0].contains("31 commands within a minute, the budget allows 30"), "{over:?}");
+    assert_eq!(over.iter().filter(|t| t.ends_with("the rule is quarantined")).count(), times - 30);
+    assert_eq!(bench.engine.status("Hourly").unwrap().queued, 0);
+}
+
 #[test]
 fn a_period_says_nothing_of_what_it_missed() {
     let mut bench = after_a_sleep("every: 1h");

@@ -2,7 +2,7 @@
 //!
 //! Nothing leaves, so it is done again after a restart. It reads the series ([`crate::tasks::series`]), computes in a
 //! thread of its own (a fit over an hour of fast data takes a while), and adds to the analysis' own result: `source` (what
-//! gave the samples: `memory`, `kafka`, `efd`), `complete` (false: the end of the range was not seen in time) and
+//! gave the samples: `memory`, `kafka`, `efd`), `complete` (false: not all of the range was there in time) and
 //! `units`.
 
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Prepared {
     pub(crate) fn outcome(&self, set: &SeriesSet) -> Result<StepOutcome, StepError> {
         let (source, complete) = (set.source, set.complete);
         let mut analysis = self.kind.compute(set).map_err(|e| {
-            let end = if complete { "" } else { "; the end of the range was not seen in time" };
+            let end = if complete { "" } else { "; not all of the range was there in time" };
             StepError::permanent(format!("{e} (samples from {source}{end})"))
         })?;
         if let Some(result) = analysis.result.as_object_mut() {

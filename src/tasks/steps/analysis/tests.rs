@@ -115,7 +115,7 @@ async fn data_that_do_not_allow_a_result_are_a_permanent_error_that_names_them()
     let error = Bench::new(Ok(few), false).run("trend", wind()).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Permanent);
     assert!(error.text.contains("speed: 1 samples"), "{error}");
-    assert!(error.text.contains("samples from kafka; the end of the range was not seen in time"), "{error}");
+    assert!(error.text.contains("samples from kafka; not all of the range was there in time"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
