@@ -433,4 +433,6 @@ async fn read(reader: &mut Option<Box<dyn Reader>>, batch: &mut Batch) {
 }
 
 #[cfg(test)]
+mod other_topics;
+#[cfg(test)]
 mod tests;

@@ -135,9 +135,8 @@ fn stamps(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
 /// The alarm of a key is named behind its rule, `Wind.301`: no other rule may have such a name.
 fn names(rules: &[Arc<Rule>]) -> Vec<LinkProblem> {
     let with_alarm = || rules.iter().filter(|rule| rule.alarm.is_some());
-    let keyed: BTreeMap<&str, Elem> = with_alarm()
-        .filter_map(|rule| Some((rule.name.as_str(), rule.code.by.as_ref()?.kind)))
-        .collect();
+    let keyed: BTreeMap<&str, Elem> =
+        with_alarm().filter_map(|rule| Some((rule.name.as_str(), rule.code.by.as_ref()?.kind))).collect();
     let mut problems = Vec::new();
     for rule in with_alarm().filter(|_| !keyed.is_empty()) {
         let before_dots = rule.name.match_indices('.').map(|(at, _)| rule.name.split_at(at));

@@ -68,7 +68,8 @@ mod tests {
     fn columns_are_lists_and_can_be_reduced() {
         let cells = vec![Value::Double(1.0), Value::Null, Value::Int(4), Value::Bool(true)];
         let names = vec![Value::Text("a".into()), Value::Null];
-        let all = table_message(&[10.0, 20.0], vec![("x".to_owned(), false, cells), ("s".to_owned(), true, names)]);
+        let all =
+            table_message(&[10.0, 20.0], vec![("x".to_owned(), false, cells), ("s".to_owned(), true, names)]);
         assert_eq!(all["x"], Value::Doubles([1.0, 4.0, 1.0].into()));
         assert_eq!(all["s"], Value::Texts(["a".into()].into()));
         assert_eq!(all["time"], Value::Doubles([10.0, 20.0].into()));

@@ -8,8 +8,8 @@ use salobj::{Tai, Value};
 
 use super::error::EfdError;
 use super::point;
-use super::text::{Rows, TextQuery};
 use super::query::Table;
+use super::text::{Rows, TextQuery};
 
 /// Why an answer is no table.
 #[derive(Debug, PartialEq)]
@@ -218,7 +218,8 @@ mod tests {
         assert!(text.contains("column \"note\" is text, the rule takes it for a number"), "{text}");
         let text = told(TWO, &[("n", true)]);
         assert!(text.contains("column \"n\" is a number"), "{text}");
-        let failed = "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,no such thing,897\n";
+        let failed =
+            "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,no such thing,897\n";
         assert_eq!(told(failed, &[]), "EFD query: no such thing");
         assert!(told("#datatype,string,long\n,a,b\n,1\n", &[]).contains("a row has 1 columns"));
         assert!(told("#datatype,long\n,n\n,x\n", &[("n", false)]).contains("x is no long"));

@@ -16,8 +16,8 @@ use salobj::Value;
 use serde_json::json;
 
 use super::config::{ConfigProblem, Endpoint};
-use super::error::{Attempt, EfdError, from_status};
 use super::csv::{self, Wrong};
+use super::error::{Attempt, EfdError, from_status};
 use super::gate::{Gate, body, chain};
 use super::query::comment;
 use super::text::MAX_BYTES;

@@ -153,7 +153,8 @@ async fn a_query_in_the_words_of_its_author_gives_the_columns_that_it_names() {
         let told = efd.ask(&other).await.unwrap_err().to_string();
         assert!(told.contains("no column \"speeed\"; it has") && told.contains("_value"), "{told}");
         let nobody = component();
-        let none = said(&flux.replace(&c, &nobody), &rows.influxql.clone().unwrap().replace(&c, &nobody), &[]);
+        let none =
+            said(&flux.replace(&c, &nobody), &rows.influxql.clone().unwrap().replace(&c, &nobody), &[]);
         assert!(efd.ask(&none).await.unwrap().times.is_empty(), "{}", efd.describe());
     }
 }

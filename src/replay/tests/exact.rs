@@ -202,10 +202,9 @@ fn a_live_run_with_operators_and_a_restart_is_replayed_bit_by_bit() {
     let mut live = Live::new();
     let sender = || Sender { identity: "me@here".into(), origin: 4711, seq_num: 99 };
     live.wind(1.0, 5.0);
-    live.wind(2.0, 12.123_456_789);
+    live.wind(2.0, 12.125);
     live.wind(8.0, 13.0);
-    let mute =
-        Command::Mute { alarm: "Wind".into(), duration_s: 12.3, severity: 2, user: "observer".into() };
+    let mute = Command::Mute { alarm: "Wind".into(), duration_s: 12.3, severity: 2, user: "observer".into() };
     live.command(mute);
     live.wind(9.0, 25.0);
     live.end_step(1);

@@ -114,7 +114,8 @@ pub(super) fn efd(work: &Work<'_>, input: &InputSpec) -> Option<EfdQuery> {
             problems.add(columns.span, "`columns` goes with `flux` or `influxql`; of a topic write `fields`");
         }
         let (Some(at), Some(range)) = (at, range) else {
-            let help = "write {topic: \"ESS:301.tel_airFlow\", field: speed, range: 1h}, or a query: {flux: ...}";
+            let help =
+                "write {topic: \"ESS:301.tel_airFlow\", field: speed, range: 1h}, or a query: {flux: ...}";
             let message = "`efd` needs `topic`, `field` or `fields`, and `range`";
             problems.add_help(span, message, help.to_owned());
             return None;
@@ -273,7 +274,11 @@ fn default_column(work: &Work<'_>, input: &InputSpec, flux: bool, span: Span) ->
         None if flux => FLUX_VALUE.to_owned(),
         None => {
             let help = "write columns: {speed: m/s, n: number, note: text}".to_owned();
-            work.problems.add_help(span, "an InfluxQL query needs `columns`: what is read of its answer", help);
+            work.problems.add_help(
+                span,
+                "an InfluxQL query needs `columns`: what is read of its answer",
+                help,
+            );
             return None;
         }
     };

@@ -131,7 +131,8 @@ impl Memory {
                 while self.times.len() > MOST || self.times.front().is_some_and(|t| *t <= now - seconds) {
                     self.times.pop_front();
                 }
-                if truth.is_some() || !self.times.is_empty() {
+                // Once anything was known the count is: what is unknown does not count.
+                if truth.is_some() || self.out != Value::Null {
                     self.out = Value::Int(self.times.len() as i64);
                 }
                 self.deadline = self.times.front().map_or(f64::INFINITY, |t| t + seconds);

@@ -332,6 +332,66 @@ fn condition_of(number: impl Strategy<Value = String> + Clone + 'static) -> Boxe
     .boxed()
 }
 
+/// Texts.
+fn text() -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        Just("s".to_owned()),
+        "[a-cé]{0,3}".prop_map(|t| format!("'{t}'")),
+        "[see]{1,4}".prop_map(|t| format!("\"{t}\"")),
+        numeric(1).prop_map(|n| format!("string({n})")),
+    ];
+    leaf.prop_recursive(2, 8, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
+            (condition_of(numeric(1)), inner.clone(), inner)
+                .prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
+        ]
+    })
+    .boxed()
+}
+
+/// What is asked of texts.
+fn about_texts() -> BoxedStrategy<String> {
+    prop_oneof![
+        (text(), prop_oneof!["==", "!="], text()).prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+        (text(), prop_oneof!["contains", "startsWith", "endsWith"], text())
+            .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+        (text(), numeric(1)).prop_map(|(a, n)| format!("(size({a}) > {n})")),
+        text().prop_map(|a| format!("({a} in ['a', s, 'ab'])")),
+        text().prop_map(|a| format!("{a}.matches('^[a-s]*e')")),
+    ]
+    .boxed()
+}
+
+/// Lists of integers.
+fn list() -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        Just("ns".to_owned()),
+        prop::collection::vec(numeric(1), 1..4).prop_map(|all| format!("[{}]", all.join(", "))),
+    ];
+    leaf.prop_recursive(2, 6, 1, |inner| {
+        prop_oneof![
+            (inner.clone(), 0..5).prop_map(|(l, k)| format!("{l}.filter(i, i > {k})")),
+            (inner.clone(), -2..3).prop_map(|(l, k)| format!("{l}.map(i, i * ({k}))")),
+            (condition_of(numeric(1)), inner.clone(), inner)
+                .prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
+        ]
+    })
+    .boxed()
+}
+
+/// What is asked of lists.
+fn about_lists() -> BoxedStrategy<String> {
+    let macros = prop_oneof!["all", "exists", "exists_one"];
+    prop_oneof![
+        (list(), numeric(1)).prop_map(|(l, n)| format!("(size({l}) <= {n})")),
+        (numeric(1), list()).prop_map(|(n, l)| format!("({n} in {l})")),
+        (list(), macros, -1..5).prop_map(|(l, f, k)| format!("{l}.{f}(i, i > {k})")),
+        (list(), numeric(1), numeric(1)).prop_map(|(l, i, n)| format!("({l}[0 + {i}] == {n})")),
+    ]
+    .boxed()
+}
+
 fn cel_says(text: &str) -> serde_json::Value {
     let program = cel::Program::compile(text).unwrap();
     let mut context = cel::Context::default();
@@ -347,6 +407,11 @@ fn cel_says(text: &str) -> serde_json::Value {
         Ok(cel::Value::Bool(v)) => json!(v),
         Ok(cel::Value::Int(v)) => json!(v),
         Ok(cel::Value::Float(v)) => json!(v),
+        Ok(cel::Value::String(v)) => json!(*v),
+        Ok(cel::Value::List(all)) => all
+            .iter()
+            .map(|v| if let cel::Value::Int(v) = v { json!(v) } else { panic!("{text}: {v:?}") })
+            .collect(),
         Ok(other) => panic!("{text}: {other:?}"),
         Err(_) => json!("unknown"),
     }
@@ -370,5 +435,30 @@ proptest! {
     #[test]
     fn conditions_as_cel(text in condition_of(numeric(2))) {
         prop_assert_eq!(Bench::new().json(&text).0, cel_says(&text), "{}", text);
+    }
+
+    #[test]
+    fn conditions_on_doubles_as_cel(text in condition_of(double())) {
+        let plain = text.replace("ns.exists(i, i ==", "ns.exists(i, double(i) ==").replace(" in ns)", " in [1.0, 2.0, 4.0])");
+        let plain = plain.replace('x', "(x * 1.0)").replace("e(x * 1.0)ists", "exists").replace('y', "(y * 1.0)");
+        prop_assert_eq!(Bench::new().json(&plain).0, cel_says(&plain), "{}", plain);
+    }
+
+    #[test]
+    fn texts_as_cel(text in prop_oneof![text(), about_texts()]) {
+        prop_assert_eq!(Bench::new().json(&text).0, cel_says(&text), "{}", text);
+    }
+
+    #[test]
+    fn lists_as_cel(text in prop_oneof![list(), about_lists()]) {
+        prop_assert_eq!(Bench::new().json(&text).0, cel_says(&text), "{}", text);
+    }
+
+    #[test]
+    fn conversions_as_cel(number in numeric(2), real in double()) {
+        let real = real.replace('x', "(x * 1.0)").replace('y', "(y * 1.0)");
+        for text in [format!("int({real})"), format!("double({number}) + {real}"), format!("int(string({number}))")] {
+            prop_assert_eq!(Bench::new().json(&text).0, cel_says(&text), "{}", text);
+        }
     }
 }

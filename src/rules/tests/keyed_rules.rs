@@ -377,12 +377,13 @@ fn a_key_whose_alarm_would_have_the_name_of_another_is_left_out_and_told() {
   - name: Job.b
     by: alert.alertId
     inputs: {alert: {topic: 'ATCamera.evt_alertRaised'}}
-    alarm: {severity: alert.severity}
+    alarm: {severity: alert.currentSeverity}
 ";
     let mut bench = Bench::new(&format!("{RUNS}{other}"));
     alert(&mut bench, "a", 1, false);
     let told = bench.take();
-    let text = "error: the key \"a\" is left out: the name of its alarm, \"Job.a\", is that of rule \"Job.a\"";
+    let text =
+        "error: the key \"a\" is left out: the name of its alarm, \"Job.a\", is that of rule \"Job.a\"";
     assert!(told.contains(&text.to_owned()), "{told:?}");
     assert!(!told.iter().any(|t| t.starts_with("start") || t == "key Job.a"), "{told:?}");
     alert(&mut bench, "c", 1, false);
@@ -406,5 +407,8 @@ fn a_key_whose_alarm_would_have_the_name_of_another_is_left_out_and_told() {
     let both = compiled(&format!("{RUNS}{other}"));
     bench.engine.replace_rules(&both, bench.now, &mut bench.effects);
     let told = bench.take();
-    assert!(told.contains(&"gone Job.a".to_owned()) && told.iter().any(|t| t.contains("\"a\" is left out")), "{told:?}");
+    assert!(
+        told.contains(&"gone Job.a".to_owned()) && told.iter().any(|t| t.contains("\"a\" is left out")),
+        "{told:?}"
+    );
 }

@@ -178,11 +178,15 @@ fn no_rule_is_called_as_the_alarm_of_a_key_may_be() {
     let told = mistakes(&[("a.yaml", &keyed("wind.salIndex")), ("b.yaml", &other("Wind.301", alarm))]);
     assert_eq!(
         told,
-        ["b.yaml:2:11: rule \"Wind.301\": rule \"Wind\" has an alarm for each key, and that of the key \"301\" has \
-          this name too (give one of the two another name: Wind-301)"]
+        [
+            "b.yaml:2:11: rule \"Wind.301\": rule \"Wind\" has an alarm for each key, and that of the key \"301\" has \
+          this name too (give one of the two another name: Wind-301)"
+        ]
     );
     let none = Vec::<String>::new();
-    let fine = |by: &str, name: &str, alarm: &str| mistakes(&[("a.yaml", &keyed(by)), ("b.yaml", &other(name, alarm))]);
+    let fine = |by: &str, name: &str, alarm: &str| {
+        mistakes(&[("a.yaml", &keyed(by)), ("b.yaml", &other(name, alarm))])
+    };
     assert_eq!(fine("wind.salIndex", "Wind.High", alarm), none, "a number is never High");
     assert_eq!(fine("string(wind.salIndex)", "Wind.High", alarm).len(), 1);
     assert_eq!(fine("wind.salIndex", "Wind-301", alarm), none);

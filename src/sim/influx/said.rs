@@ -111,7 +111,8 @@ impl Said {
             .collect();
         let by_value = |a: &&(i64, f64), b: &&(i64, f64)| a.1.total_cmp(&b.1);
         let sum = all.iter().map(|(_, v)| v).sum::<f64>();
-        let one = |row: Option<&(i64, f64)>| row.map(|(time, value)| (Some(*time), *value)).into_iter().collect();
+        let one =
+            |row: Option<&(i64, f64)>| row.map(|(time, value)| (Some(*time), *value)).into_iter().collect();
         match self.reduce.as_deref() {
             None => all.into_iter().map(|(time, value)| (Some(time), value)).collect(),
             Some(_) if all.is_empty() => Vec::new(),
