@@ -1,5 +1,6 @@
 //! Exact replay: the inputs that a live core was given, each at the time that it was given, and nothing else. What the
-//! core makes of them must be what it made live; the recording has that too, so both can be compared.
+//! core makes of them must be what it made live; the recording has that too, so both can be compared. How long evaluations
+//! took is not recorded: a rule that was stopped because it was slow goes on here, and that is told as a difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

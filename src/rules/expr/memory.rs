@@ -199,10 +199,12 @@ impl Memory {
                 if first.get(env) == Some(true) {
                     self.since = now;
                 }
-                self.out = match second {
-                    None => Value::Null,
-                    Some(v) => Value::Bool(v && now - self.since <= *within),
-                };
+                let in_time = now - self.since <= *within;
+                self.out = second.map_or(Value::Null, |v| Value::Bool(v && in_time));
+                if self.out == Value::Bool(true) {
+                    // The first moment at which it is too late.
+                    self.deadline = (self.since + within).next_up();
+                }
             }
             Kind::Past(x, input) => {
                 if fresh && let Some(value) = x.value(env) {

@@ -211,7 +211,7 @@ const DEFINED: &[(&str, Definition, bool)] = &[
     ("changed(wind)", changed, false),
     ("unchanged_for(wind) >= 2s", unchanged_for, true),
     ("elapsed(wind > 5.0) >= 2s", elapsed, true),
-    ("then(wind > 8.0, wind < 2.0, 2s)", followed, false),
+    ("then(wind > 8.0, wind < 2.0, 2s)", followed, true),
     ("counter(wind > 5.0, wind < 2.0, wind == 3.0) >= 2", counter, false),
 ];
 
@@ -258,4 +258,16 @@ fn a_count_goes_down_while_nothing_is_known() {
     assert!(bench.take().is_empty());
     bench.at(4.1);
     assert_eq!(bench.take(), ["NONE"]);
+}
+
+#[test]
+fn what_followed_in_time_is_over_when_the_time_is() {
+    let mut bench = bench("then(wind > 8.0, wind < 2.0, 2s)");
+    bench.at(0.0).wind(9.0);
+    bench.at(1.0).wind(1.0);
+    assert_eq!(bench.take(), ["NONE", "WARNING x"]);
+    bench.at(2.0);
+    assert!(bench.take().is_empty());
+    bench.at(2.5);
+    assert_eq!(bench.take(), ["NONE"], "without another message");
 }
