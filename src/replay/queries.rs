@@ -91,9 +91,8 @@ impl QueryRows {
         }
         let times: Vec<f64> = self.times[first..end].iter().map(|t| t.0).collect();
         let text = |name: &str| self.query.columns.iter().any(|c| c.text && c.name == name);
-        let cells = |(name, cells): &(String, Vec<Value>)| {
-            (name.clone(), text(name), cells[first..end].to_vec())
-        };
+        let cells =
+            |(name, cells): &(String, Vec<Value>)| (name.clone(), text(name), cells[first..end].to_vec());
         Ok(table_message(&times, self.columns.iter().map(cells).collect()))
     }
 }

@@ -98,8 +98,7 @@ pub(super) async fn answers(
         };
         let from = Tai(span.from.0 - query.range_s);
         let asked =
-            SeriesQuery::sal(component, sal_name, *index, columns, (from, span.to))
-                .asked_by("replay");
+            SeriesQuery::sal(component, sal_name, *index, columns, (from, span.to)).asked_by("replay");
         pages(efd, &asked, |table| {
             cells += table.times.len() * (table.columns.len() + 1);
             ensure!(
@@ -140,7 +139,8 @@ async fn said(
     while at.0 <= span.to.0 {
         let answer = efd_inputs::table(efd, query, at).await;
         let values = answer.iter().flat_map(BTreeMap::values);
-        *cells += values.map(|value| if let Value::Doubles(all) = value { all.len() } else { 1 }).sum::<usize>();
+        *cells +=
+            values.map(|value| if let Value::Doubles(all) = value { all.len() } else { 1 }).sum::<usize>();
         ensure!(
             *cells <= MOST_CELLS && rows.said.len() < MOST_ASKED,
             "a query of a rule would be asked more than {MOST_ASKED} times, or its answers are more than {MOST_CELLS} values: \

@@ -131,7 +131,10 @@ fn a_rule_that_is_called_as_the_alarm_of_a_key_is_refused() {
     assert!(world.core.rules().get("Wind.302").is_none(), "nothing has changed");
     let mut world = World::enabled(CLASH);
     let refused = world.add(ALERTS, true).unwrap_err();
-    assert!(refused.contains("rule \"Wind.302\", its name: rule \"Wind\" has an alarm for each key"), "{refused}");
+    assert!(
+        refused.contains("rule \"Wind.302\", its name: rule \"Wind\" has an alarm for each key"),
+        "{refused}"
+    );
 }
 
 /// A rule added at run time, and then a configuration that does not go with it: both live, the key does not.
