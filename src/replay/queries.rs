@@ -31,7 +31,7 @@ pub struct QueryRows {
 }
 
 /// The columns of an answer, or why there is none.
-pub type Answer = Result<BTreeMap<String, Value>, String>;
+pub(super) type Answer = Result<BTreeMap<String, Value>, String>;
 
 /// The questions that are open.
 #[derive(Debug, Default)]
