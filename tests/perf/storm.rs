@@ -1,7 +1,7 @@
 //! A storm of 1000 alarms through the core, with a journal on disk: what people get, how long it takes, what it costs.
 //!
 //! ```text
-//!  samples, 1 ms apart ──► core (1001 rules) ─┬─ records ─► journal, synced each 100 samples
+//!  samples, all in 1 s ──► core (1001 rules) ─┬─ records ─► journal, synced each 100 samples
 //!                                             └─ alarm events, notifications: counted
 //! ```
 //! Three storms, each raised and then ended: a cause that comes first, a cause that comes after its effects, no cause at all. The
@@ -135,6 +135,8 @@ struct Bed {
     core: Core,
     journal: FileJournal,
     now: Tai,
+    /// Between samples: all alarms come up within a second, which is less than a cause is waited for.
+    gap_s: f64,
     cells: Vec<Value>,
     speed: usize,
     offset: i64,
@@ -187,6 +189,7 @@ impl Bed {
             core,
             journal,
             now,
+            gap_s: 1.0 / alarms.max(1) as f64,
             cells,
             speed,
             offset: 0,
@@ -201,9 +204,9 @@ impl Bed {
         })
     }
 
-    /// One sample, 1 ms after the last one.
+    /// One sample, a moment after the last one.
     fn sample(&mut self, sal_index: usize, speed: f64) {
-        self.now = Tai(self.now.0 + 1e-3);
+        self.now = Tai(self.now.0 + self.gap_s);
         self.offset += 1;
         self.cells[self.speed] = Value::Double(speed);
         let sample = Sample {
