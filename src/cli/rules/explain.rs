@@ -214,8 +214,11 @@ fn late(at: Tai, opened: &Opened) -> Option<String> {
     (at - last > 1.0).then_some(text)
 }
 
-/// A rule, the rules that it reads, what these read.
+/// A rule, the rules that it reads, what these read; all of them where alarms inhibit each other.
 fn with_what_it_reads(rule: &Arc<Rule>, all: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
+    if all.iter().filter_map(|r| r.alarm.as_ref()).any(|alarm| !alarm.config.inhibit_by.is_empty()) {
+        return all.to_vec();
+    }
     let mut taken = vec![Arc::clone(rule)];
     let mut at = 0;
     while at < taken.len() {

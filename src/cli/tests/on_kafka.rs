@@ -133,6 +133,13 @@ async fn a_rule_is_explained_at_a_time_of_the_past() {
     let reader = explain("Reader", 35.0).await;
     assert_eq!(reader["alarm"]["severity"], "SERIOUS", "{reader:#}");
     assert_eq!(reader["alarm"]["conditions"][0]["terms"][0]["term"]["text"], "other.severity > 1");
+    // So does one that inhibits it.
+    let effect = "  - name: Effect\n    inputs: {wind: {topic: \"ESS:301.tel_airFlow\", field: speed}}\n    \
+                  alarm: {value: wind, levels: {warning: 9.0}, inhibit_by: [Wind]}\n";
+    let both = bed.file("both.yaml", &format!("{WIND}{effect}"));
+    let text =
+        bed.good(&["rules", "explain", &both, "Effect", "--from-kafka", &from, "--at", &bed.utc(35.0)]).await;
+    assert!(text.contains("Effect is inhibited by Wind"), "{text}");
     let text = bed.good(&["rules", "explain", &rules, "Wind", "--from-kafka", &from]).await;
     assert!(text.contains("Wind at") && text.contains("the alarm is NONE"), "{text}");
     let said = bed.run(&["rules", "explain", &rules, "--from-kafka", &from]).await.unwrap_err();
