@@ -59,7 +59,8 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Vec<Figure>> {
         }
     }
     let counted = bed.evaluations() - evaluations;
-    ensure!(counted == (rules * seconds) as u64, "{counted} evaluations of {rules} rules in {seconds} s");
+    // Judged for each message, and once more when a value has grown too old.
+    ensure!(counted >= (rules * seconds) as u64, "{counted} evaluations of {rules} rules in {seconds} s");
     let after = resident()?;
     let raw = (rules * FULL * 16) as f64 / 1e6;
     let megabytes = |bytes: u64| bytes.saturating_sub(before) as f64 / 1e6;
