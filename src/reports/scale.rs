@@ -2,6 +2,8 @@
 
 use salobj::Tai;
 
+use crate::tasks::analysis::Axis;
+
 /// A linear map of values to pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
@@ -60,6 +62,17 @@ const TIME_STEPS: [f64; 24] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0,
     1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0,
 ];
+
+/// Ticks of a horizontal axis, about `wanted` of them: (value, label).
+pub(super) fn axis_ticks(axis: Axis, x: Scale, wanted: usize) -> Vec<(f64, String)> {
+    match axis {
+        Axis::Time => time_ticks(Tai(x.low), Tai(x.high), wanted),
+        Axis::Frequency => {
+            let (ticks, decimals) = nice_ticks(x.low, x.high, wanted);
+            ticks.into_iter().map(|tick| (tick, format!("{tick:.decimals$}"))).collect()
+        }
+    }
+}
 
 /// Ticks at round UTC times, about `wanted` of them: (TAI s, label).
 pub(super) fn time_ticks(from: Tai, to: Tai, wanted: usize) -> Vec<(f64, String)> {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use salobj::Tai;
 
-use super::scale::{Scale, nice_ticks, padded, time_ticks};
+use super::scale::{Scale, axis_ticks, nice_ticks, padded};
 use super::text::{escape, number};
-use crate::tasks::analysis::{Band, Line, LineKind, Panel, Plot};
+use crate::tasks::analysis::{Axis, Band, Line, LineKind, Panel, Plot};
 
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 58.0;
@@ -25,7 +25,7 @@ pub(super) type LevelLine = (String, String, f64);
 
 /// One SVG element; `levels` gives the alarm levels that belong into a panel.
 pub(super) fn plot(plot: &Plot, levels: impl Fn(&Panel) -> Vec<LevelLine>) -> String {
-    let Some(times) = time_range(plot) else {
+    let Some(range) = horizontal_range(plot) else {
         return "<p class=\"none\">There is nothing to draw: no finite sample.</p>\n".to_owned();
     };
     let height = if plot.panels.len() > 1 { 190.0 } else { 320.0 };
@@ -37,7 +37,7 @@ pub(super) fn plot(plot: &Plot, levels: impl Fn(&Panel) -> Vec<LevelLine>) -> St
         .iter()
         .zip(&all_levels)
         .all(|(panel, levels)| panel.limits.is_empty() && levels.is_empty());
-    let x = Scale::new(times, (LEFT, WIDTH - if bare { RIGHT_BARE } else { RIGHT }));
+    let x = Scale::new(range, (LEFT, WIDTH - if bare { RIGHT_BARE } else { RIGHT }));
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {total}\" role=\"img\" aria-label=\"{}\">\n<title>{}</title>\n",
         escape(&plot.title),
@@ -45,7 +45,8 @@ pub(super) fn plot(plot: &Plot, levels: impl Fn(&Panel) -> Vec<LevelLine>) -> St
     );
     for (i, (panel, levels)) in plot.panels.iter().zip(&all_levels).enumerate() {
         let top = step * i as f64 + TOP;
-        draw_panel(&mut svg, panel, levels, x, (top, top + height), i + 1 == plot.panels.len());
+        let below = (i + 1 == plot.panels.len()).then(|| title_below(plot.x, x));
+        draw_panel(&mut svg, panel, levels, (plot.x, x), (top, top + height), below);
     }
     svg.push_str("</svg>\n");
     svg
@@ -55,9 +56,9 @@ fn draw_panel(
     svg: &mut String,
     panel: &Panel,
     levels: &[LevelLine],
-    x: Scale,
+    (axis, x): (Axis, Scale),
     (top, bottom): (f64, f64),
-    last: bool,
+    below: Option<String>,
 ) {
     let mut limits: Vec<LevelLine> =
         panel.limits.iter().map(|(label, value)| ("limit".to_owned(), label.clone(), *value)).collect();
@@ -86,13 +87,13 @@ fn draw_panel(
             ),
         );
     }
-    for (time, label) in time_ticks(Tai(x.low), Tai(x.high), 7) {
-        let at = x.pixel(time);
+    for (tick, label) in axis_ticks(axis, x, 7) {
+        let at = x.pixel(tick);
         put(
             svg,
             format_args!("<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{top}\" y2=\"{bottom}\"/>"),
         );
-        if last {
+        if below.is_some() {
             put(
                 svg,
                 format_args!(
@@ -128,17 +129,26 @@ fn draw_panel(
         ),
     );
     draw_legend(svg, panel, (right, top - 9.0));
-    if last {
-        let date = Tai(x.low).utc_iso();
-        let date = date.split('T').next().unwrap_or_default();
+    if let Some(title) = below {
         put(
             svg,
             format_args!(
-                "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">time (UTC), from {date}</text>",
+                "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{title}</text>",
                 (left + right) / 2.0,
                 bottom + 38.0
             ),
         );
+    }
+}
+
+/// What stands under the last panel.
+fn title_below(axis: Axis, x: Scale) -> String {
+    match axis {
+        Axis::Time => {
+            let date = Tai(x.low).utc_iso();
+            format!("time (UTC), from {}", date.split('T').next().unwrap_or_default())
+        }
+        Axis::Frequency => "frequency [Hz]".to_owned(),
     }
 }
 
@@ -274,7 +284,7 @@ fn longest_step(times: &[f64]) -> f64 {
     PAUSE * crate::tasks::analysis::stats::median(&mut steps)
 }
 
-fn time_range(plot: &Plot) -> Option<(f64, f64)> {
+fn horizontal_range(plot: &Plot) -> Option<(f64, f64)> {
     let lines = plot
         .panels
         .iter()

@@ -231,6 +231,7 @@ fn hostile_text_is_text_everywhere() {
             marks: vec![(evil(), 1.5)],
             shows: vec![evil()],
         }],
+        ..Default::default()
     };
     let step = StepSection {
         backend_id: evil(),
@@ -313,7 +314,11 @@ fn odd_plots_are_drawn_without_nonsense() {
         vec![line(vec![at(0.0).0; 3], vec![f64::MAX, f64::MIN, 0.0])],
     ];
     for lines in plots {
-        let plot = Plot { title: "odd".into(), panels: vec![Panel { lines, ..Panel::default() }] };
+        let plot = Plot {
+            title: "odd".into(),
+            panels: vec![Panel { lines, ..Panel::default() }],
+            ..Plot::default()
+        };
         let svg = svg::plot(&plot, |_| vec![("warning".into(), "warning".into(), 3.0)]);
         for word in ["NaN", "inf"] {
             assert!(!svg.contains(word), "{word} in {svg}");

@@ -17,8 +17,6 @@ use super::{Analysis, AnalysisError, stats};
 pub const AZIMUTH: &str = "azimuth";
 /// Name of the axis that foreshortens it.
 pub const ELEVATION: &str = "elevation";
-/// Two samples further apart than this many times the median distance have a gap between them.
-pub const GAP_FACTOR: f64 = 1.5;
 
 /// Parameters of [`jitter`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -75,7 +73,7 @@ pub fn jitter(set: &SeriesSet, params: &JitterParams) -> Result<Analysis, Analys
         "rms_by_axis": rms_by_axis,
         "ptp_by_axis": by_axis(|axis| stats::ptp(&axis.arcsec)),
         "n": axes.iter().map(|axis| axis.times.len()).min(),
-        "gaps": axes.iter().map(|axis| gaps(&axis.times)).max(),
+        "gaps": axes.iter().map(|axis| stats::gaps(&axis.times)).max(),
     });
     let units = ["rms", "rms_by_axis", "ptp_by_axis"].map(|key| (key.to_owned(), "arcsec".to_owned())).into();
     Ok(Analysis { result, units, plot: draw(&axes) })
@@ -101,7 +99,8 @@ impl Axis {
         let foreshortened = elevation.filter(|_| series.name == AZIMUTH);
         let arcsec = (times.iter().zip(degrees.iter().zip(&fit)))
             .map(|(&time, (value, fit))| {
-                let on_sky = foreshortened.map_or(1.0, |(t, e)| interpolate(t, e, time).to_radians().cos());
+                let on_sky =
+                    foreshortened.map_or(1.0, |(t, e)| stats::interpolate(t, e, time).to_radians().cos());
                 (value - fit) * 3600.0 * on_sky
             })
             .collect();
@@ -137,22 +136,6 @@ fn in_range(
     Ok((times, values))
 }
 
-/// Linear between samples, constant beyond the ends.
-fn interpolate(times: &[f64], values: &[f64], at: f64) -> f64 {
-    let next = times.partition_point(|&t| t < at);
-    if next == 0 || next == times.len() {
-        return values[next.min(times.len() - 1)];
-    }
-    let (t0, t1) = (times[next - 1], times[next]);
-    values[next - 1] + (values[next] - values[next - 1]) * (at - t0) / (t1 - t0)
-}
-
-fn gaps(times: &[f64]) -> usize {
-    let steps: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).collect();
-    let usual = stats::median(&mut steps.clone());
-    steps.iter().filter(|&&step| step > GAP_FACTOR * usual).count()
-}
-
 fn draw(axes: &[Axis]) -> Plot {
     let panels = axes.iter().map(|axis| {
         let (times, values) = thinned(&axis.times, &axis.arcsec);
@@ -181,5 +164,5 @@ fn draw(axes: &[Axis]) -> Plot {
             ..Panel::default()
         }
     });
-    Plot { title: "Mount jitter".to_owned(), panels: panels.collect() }
+    Plot { title: "Mount jitter".to_owned(), panels: panels.collect(), ..Plot::default() }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! messages ─ packed::expand ─► Series ┐
-//! EFD rows ──────────────────► Series ┴► SeriesSet ─► trend | jitter ─► Analysis {result, units, plot}
+//! EFD rows ──────────────────► Series ┴► SeriesSet ─► trend | jitter | ... ─► Analysis {result, units, plot}
 //! ```
 //!
 //! Nothing here reads a clock, a file or a socket: live runs, replay and the tests inside rule files call the same
@@ -13,6 +13,8 @@ pub mod jitter;
 pub mod packed;
 pub mod plot;
 pub mod series;
+pub mod spectrum;
+pub mod statistics;
 pub mod stats;
 pub mod trend;
 
@@ -20,8 +22,10 @@ use std::collections::BTreeMap;
 
 pub use jitter::{JitterParams, jitter};
 pub use packed::{Packed, Scale, expand};
-pub use plot::{Band, Line, LineKind, Panel, Plot};
+pub use plot::{Axis, Band, Line, LineKind, Panel, Plot};
 pub use series::{Series, SeriesSet, Source};
+pub use spectrum::{SpectrumParams, spectrum};
+pub use statistics::statistics;
 pub use trend::{Direction, TrendParams, trend};
 
 /// What an analysis gives.
@@ -83,6 +87,20 @@ pub enum AnalysisError {
         series: String,
         /// Number of different stamps.
         distinct: usize,
+    },
+    /// There is less data than gaps.
+    #[error(
+        "series {series}: {have} samples in {span_s} s, though most are {step_s} s apart: more gaps than data"
+    )]
+    TooManyGaps {
+        /// Name of the series.
+        series: String,
+        /// Samples there are.
+        have: usize,
+        /// From the first to the last, s.
+        span_s: f64,
+        /// Median step, s.
+        step_s: f64,
     },
     /// A parameter is out of range.
     #[error("parameter {name} is {value}: {rule}")]

@@ -1,12 +1,26 @@
 //! What an analysis wants drawn, without saying how: `reports` renders it.
 
-/// A plot: panels one below the other with one time axis.
+/// A plot: panels one below the other with one horizontal axis.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Plot {
     /// What is shown, in a few words.
     pub title: String,
     /// From top to bottom.
     pub panels: Vec<Panel>,
+    /// What the horizontal axis of all panels is.
+    #[serde(default)]
+    pub x: Axis,
+}
+
+/// A horizontal axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// TAI s, labelled in UTC.
+    #[default]
+    Time,
+    /// Hz.
+    Frequency,
 }
 
 /// One pair of axes.
@@ -22,7 +36,7 @@ pub struct Panel {
     pub bands: Vec<Band>,
     /// Horizontal lines: (label, value), e.g. alarm levels.
     pub limits: Vec<(String, f64)>,
-    /// Vertical lines: (label, TAI s), e.g. `now`.
+    /// Vertical lines: (label, TAI s or what the horizontal axis is), e.g. `now`.
     pub marks: Vec<(String, f64)>,
     /// Keys of the result that live on this vertical axis: alarm levels of them may be drawn here.
     #[serde(default)]
@@ -48,7 +62,7 @@ pub struct Line {
     pub label: String,
     /// What it stands for.
     pub kind: LineKind,
-    /// TAI s.
+    /// TAI s, or what the horizontal axis is.
     pub times: Vec<f64>,
     /// In the panel's unit; a NaN breaks the curve.
     pub values: Vec<f64>,

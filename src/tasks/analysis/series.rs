@@ -117,6 +117,29 @@ impl SeriesSet {
         self.series.iter().find(|s| s.name == name)
     }
 
+    /// The one series of the set and its samples within the range, cleaned; an error unless there are `need` that span some
+    /// time. `analysis` names who asks.
+    pub(super) fn only(
+        &self,
+        analysis: &'static str,
+        need: usize,
+    ) -> Result<(&Series, Vec<f64>, Vec<f64>), AnalysisError> {
+        let [series] = self.series.as_slice() else {
+            let given = self.names();
+            return Err(AnalysisError::WrongSeries { analysis, needs: "one series", given });
+        };
+        let (times, values) = self.within(series, need)?;
+        Ok((series, times, values))
+    }
+
+    /// The samples of a series within the range, cleaned; an error unless there are `need` that span some time.
+    pub(super) fn within(&self, series: &Series, need: usize) -> Result<(Vec<f64>, Vec<f64>), AnalysisError> {
+        let (times, values) = series.cleaned()?;
+        let (times, values) =
+            times.into_iter().zip(values).filter(|(t, _)| (self.from.0..=self.to.0).contains(t)).unzip();
+        Series { times, values, ..series.clone() }.usable(need)
+    }
+
     /// Names of all series, for messages.
     pub(super) fn names(&self) -> String {
         match self.series.as_slice() {

@@ -14,6 +14,31 @@ pub fn median(values: &mut [f64]) -> f64 {
     (lower + middle) / 2.0
 }
 
+/// Arithmetic mean. NaN for no values.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Two samples further apart than this many times the median distance have a gap between them.
+pub const GAP_FACTOR: f64 = 1.5;
+
+/// How many gaps there are between these times, which are in order.
+pub fn gaps(times: &[f64]) -> usize {
+    let steps: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    let usual = median(&mut steps.clone());
+    steps.iter().filter(|&&step| step > GAP_FACTOR * usual).count()
+}
+
+/// Linear between samples, constant beyond the ends. There is at least one sample; times are in order.
+pub fn interpolate(times: &[f64], values: &[f64], at: f64) -> f64 {
+    let next = times.partition_point(|&t| t < at);
+    if next == 0 || next == times.len() {
+        return values[next.min(times.len() - 1)];
+    }
+    let (t0, t1) = (times[next - 1], times[next]);
+    values[next - 1] + (values[next] - values[next - 1]) * (at - t0) / (t1 - t0)
+}
+
 /// Root of the mean square. NaN for no values.
 pub fn rms(values: &[f64]) -> f64 {
     (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt()

@@ -68,6 +68,78 @@ fn trend_equals_scipy() {
 }
 
 #[test]
+fn statistics_equal_numpy() {
+    for case in cases("statistics") {
+        let name = case["name"].as_str().unwrap();
+        let times = numbers(&case["times"]);
+        // A sample outside of the range does not count.
+        let (mut late, mut values) = (times.clone(), numbers(&case["values"]));
+        late.push(times[times.len() - 1] + 10.0);
+        values.push(1e9);
+        let set = set(vec![Series::new("x", "m", late, values)], times[0], times[times.len() - 1]);
+        let analysis = statistics(&set).unwrap();
+        let figures = case["figures"].as_object().unwrap();
+        assert_eq!(figures.len(), analysis.result.as_object().unwrap().len(), "{name}");
+        for (key, want) in figures {
+            let got = analysis.result[key].as_f64().unwrap_or_else(|| panic!("{name}: no {key}"));
+            assert_near(got, want.as_f64().unwrap(), 1e-10, &format!("{name}, {key}"));
+        }
+        assert_eq!((&*analysis.units["mean"], &*analysis.units["at_max"]), ("m", "s"));
+        assert!(!analysis.units.contains_key("n"));
+    }
+}
+
+#[test]
+fn spectrum_equals_scipy() {
+    for case in cases("spectrum") {
+        let name = case["name"].as_str().unwrap();
+        let times = numbers(&case["times"]);
+        let (from, to) = (times[0], times[times.len() - 1]);
+        let set = set(vec![Series::new("x", "m", times, numbers(&case["values"]))], from, to);
+        let params = SpectrumParams {
+            from_hz: case["from_hz"].as_f64(),
+            to_hz: case["to_hz"].as_f64(),
+            segment_s: case["segment_s"].as_f64(),
+        };
+        let analysis = spectrum(&set, &params).unwrap();
+        for (key, want) in case["figures"].as_object().unwrap() {
+            let got = &analysis.result[key];
+            match want.as_f64() {
+                // Stamps are known to a quarter of a microsecond.
+                Some(want) => assert_near(got.as_f64().unwrap(), want, 1e-4, &format!("{name}, {key}")),
+                None => assert_eq!(got, want, "{name}, {key}"),
+            }
+        }
+        assert_eq!(analysis.units["peak_psd"], "(m)2 / Hz");
+        assert_eq!(analysis.plot.x, Axis::Frequency);
+    }
+}
+
+#[test]
+fn a_spectrum_needs_samples_and_a_band() {
+    let of = |times: Vec<f64>, params: SpectrumParams| {
+        let (from, to) = (times[0], times[times.len() - 1]);
+        let values = times.iter().map(|t| t.sin()).collect();
+        spectrum(&set(vec![Series::new("x", "m", times, values)], from, to), &params).unwrap_err().to_string()
+    };
+    let even = |n: u32| (0..n).map(f64::from).collect::<Vec<f64>>();
+    let default = SpectrumParams::default;
+    assert_eq!(of(even(15), default()), "series x: 15 samples, at least 16 are needed");
+    let band = SpectrumParams { from_hz: Some(3.0), to_hz: Some(4.0), ..default() };
+    assert!(of(even(64), band).contains("no frequency of the spectrum lies between"));
+    for (segment_s, why) in [(8.0, "at least 16 samples"), (65.0, "at most as long as the range")] {
+        let params = SpectrumParams { segment_s: Some(segment_s), ..default() };
+        assert!(of(even(64), params).contains(why), "{segment_s}");
+    }
+    let mut torn = even(32);
+    torn.extend([1e6, 1e6 + 1.0]);
+    assert!(of(torn, default()).ends_with("more gaps than data"));
+    let two = set(vec![Series::default(), Series::default()], 0.0, 1.0);
+    assert!(matches!(spectrum(&two, &default()), Err(AnalysisError::WrongSeries { .. })));
+    assert!(matches!(statistics(&two), Err(AnalysisError::WrongSeries { .. })));
+}
+
+#[test]
 fn jitter_equals_numpy() {
     for case in cases("jitter") {
         let name = case["name"].as_str().unwrap();

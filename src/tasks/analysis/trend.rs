@@ -258,5 +258,6 @@ fn draw(
             marks: vec![("end of data".to_owned(), start)],
             shows: ["predicted", "low", "high"].map(str::to_owned).to_vec(),
         }],
+        ..Plot::default()
     }
 }

@@ -373,7 +373,7 @@ fn a_plot_with_a_gap_comes_back_from_the_journal() {
         values: vec![5.0, f64::NAN, 6.0],
     };
     let panel = Panel { lines: vec![line], ..Panel::default() };
-    let plot = Plot { title: "wind".into(), panels: vec![panel] };
+    let plot = Plot { title: "wind".into(), panels: vec![panel], ..Plot::default() };
     let mut b = Bench::started(plan(&[("a", &[])]));
     let outcome = StepOutcome { plot: Some(plot), ..StepOutcome::default() };
     b.report("a", 1, StepReportKind::Ended(Ok(outcome))).unwrap();

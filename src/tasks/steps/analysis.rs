@@ -13,7 +13,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Backend, StepHandle};
 use crate::rules::SchemaSource;
-use crate::tasks::analysis::{Analysis, AnalysisError, JitterParams, SeriesSet, TrendParams, jitter, trend};
+use crate::tasks::analysis::{
+    Analysis, AnalysisError, JitterParams, SeriesSet, SpectrumParams, TrendParams, jitter, spectrum,
+    statistics, trend,
+};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::series::{SeriesError, SeriesRequest, SeriesSource, duration};
 
@@ -120,6 +123,8 @@ impl Backend for AnalysisBackend {
 enum Kind {
     Trend(TrendParams),
     Jitter(JitterParams),
+    Statistics,
+    Spectrum(SpectrumParams),
 }
 
 impl Kind {
@@ -128,24 +133,39 @@ impl Kind {
         let known: &[&str] = match name {
             "trend" => &["ahead", "direction", "limit", "confidence"],
             "jitter" => &["degree"],
+            "statistics" => &[],
+            "spectrum" => &["from_hz", "to_hz", "segment"],
             _ => return Err(StepError::permanent(format!("there is no analysis {name:?}"))),
         };
         if let Some(key) = params.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(bad(&format!("unknown key {key}")));
         }
-        if name == "jitter" {
-            return serde_json::from_value(Value::Object(params)).map(Self::Jitter).map_err(|e| bad(&e));
+        if name == "trend" {
+            params.entry("ahead").or_insert(json!(0));
         }
-        let ahead = params.remove("ahead").unwrap_or(json!(0));
-        let Some(ahead) = duration(&ahead) else { return Err(bad(&format!("ahead {ahead} is no duration"))) };
-        params.insert("ahead_s".to_owned(), json!(ahead.as_secs_f64()));
-        serde_json::from_value(Value::Object(params)).map(Self::Trend).map_err(|e| bad(&e))
+        // Durations as rules write them are seconds for the analysis.
+        for key in ["ahead", "segment"] {
+            if let Some(text) = params.remove(key) {
+                let length = duration(&text).ok_or_else(|| bad(&format!("{key} {text} is no duration")))?;
+                params.insert(format!("{key}_s"), json!(length.as_secs_f64()));
+            }
+        }
+        let params = Value::Object(params);
+        match name {
+            "trend" => serde_json::from_value(params).map(Self::Trend),
+            "jitter" => serde_json::from_value(params).map(Self::Jitter),
+            "spectrum" => serde_json::from_value(params).map(Self::Spectrum),
+            _ => Ok(Self::Statistics),
+        }
+        .map_err(|e| bad(&e))
     }
 
     fn compute(&self, set: &SeriesSet) -> Result<Analysis, AnalysisError> {
         match self {
             Self::Trend(params) => trend(set, params),
             Self::Jitter(params) => jitter(set, params),
+            Self::Statistics => statistics(set),
+            Self::Spectrum(params) => spectrum(set, params),
         }
     }
 }

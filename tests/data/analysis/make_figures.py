@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 import scipy
-from scipy import stats
+from scipy import signal, stats
 
 
 def trend(times, values, to, ahead, confidence):
@@ -86,6 +86,69 @@ def jitter_case(name, rng, seconds, degree, drop=()):
     }
 
 
+def statistics_case(name, times, values):
+    values = np.asarray(values)
+    median = np.median(values)
+    steps = np.diff(times)
+    return {
+        "name": name,
+        "times": np.asarray(times).tolist(),
+        "values": values.tolist(),
+        "figures": {
+            "n": len(values),
+            "mean": float(np.mean(values)),
+            "mean_error": float(stats.sem(values)),
+            "median": float(median),
+            "std": float(np.std(values, ddof=1)),
+            "robust_std": float(stats.median_abs_deviation(values, scale="normal")),
+            "rms": float(np.sqrt(np.mean(values**2))),
+            "min": float(values.min()),
+            "max": float(values.max()),
+            "ptp": float(np.ptp(values)),
+            "first": float(values[0]),
+            "last": float(values[-1]),
+            "at_min": float(times[np.argmin(values)]),
+            "at_max": float(times[np.argmax(values)]),
+            "gaps": int(np.sum(steps > 1.5 * np.median(steps))),
+        },
+    }
+
+
+def spectrum_case(name, values, rate, length, band=(None, None), drop=()):
+    """`length` is that of a segment, in samples; samples between the ends of `drop` are left out and interpolated again."""
+    times = 1795218000.0 + np.arange(len(values)) / rate
+    keep = np.ones(len(values), bool)
+    for first, last in drop:
+        keep[first:last] = False
+    even = np.interp(times, times[keep], values[keep])
+    frequency, power = signal.welch(even, fs=rate, nperseg=length)
+    low = band[0] if band[0] is not None else frequency[1]
+    high = band[1] if band[1] is not None else rate
+    inside = (frequency >= low - 1e-9) & (frequency <= high + 1e-9) & (frequency > 0)
+    peak = np.flatnonzero(inside)[np.argmax(power[inside])]
+    segments = (len(values) - length // 2) // (length - length // 2)
+    return {
+        "name": name,
+        "times": times[keep].tolist(),
+        "values": np.asarray(values)[keep].tolist(),
+        "segment_s": length / rate,
+        "from_hz": band[0],
+        "to_hz": band[1],
+        "figures": {
+            "peak_frequency": float(frequency[peak]),
+            "resolution": float(frequency[1]),
+            "peak_psd": float(power[peak]),
+            "band_rms": float(np.sqrt(np.sum(power[inside]) * frequency[1])),
+            "rms": float(np.sqrt(np.sum(power[1:]) * frequency[1])),
+            "rate": rate,
+            "segments": int(segments),
+            "n": int(keep.sum()),
+            "gaps": len(drop),
+            "resampled": bool(drop),
+        },
+    }
+
+
 def main():
     rng = np.random.default_rng(20261121)
     n = 90
@@ -109,6 +172,23 @@ def main():
         jitter_case("two gaps, linear", rng, 4, 1, drop=[(100, 180), (250, 260)]),
         jitter_case("degree four", rng, 5, 4),
     ]
+    clock = 1795218000.0 + np.cumsum(np.r_[0, rng.uniform(0.9, 1.1, 199)])
+    clock[120:] += 30.0
+    plain = [
+        statistics_case("normal, one gap", clock, rng.normal(12.3, 0.8, 200)),
+        statistics_case("a wild value", clock[:51], np.r_[rng.normal(0, 1e-3, 50), 50.0]),
+        statistics_case("two values", clock[:2], [3.0, -1.0]),
+    ]
+    s = np.arange(1200) / 100
+    shaking = np.sin(2 * np.pi * 7.3 * s) + 0.4 * np.sin(2 * np.pi * 21.0 * s) + rng.normal(0, 0.3, len(s)) + 5.0
+    shaking = shaking.round(4)
+    spectra = [
+        spectrum_case("two lines in noise", shaking, 100.0, 400),
+        spectrum_case("the second line", shaking, 100.0, 256, band=(15.0, 30.0)),
+        spectrum_case("an odd segment", shaking[:999], 100.0, 333, band=(None, 10.0)),
+        spectrum_case("two gaps", shaking[:1000], 100.0, 250, drop=[(300, 320), (700, 710)]),
+        spectrum_case("one segment", rng.normal(0, 1, 64), 2.0, 64),
+    ]
     print(
         json.dumps(
             {
@@ -116,6 +196,8 @@ def main():
                 "trend": trends,
                 "t_quantile": quantiles,
                 "jitter": jitters,
+                "statistics": plain,
+                "spectrum": spectra,
             }
         )
     )

@@ -14,8 +14,8 @@ use crate::rules::spec::{At, TaskSpec};
 use crate::rules::template::Template;
 use crate::rules::yaml::{self, Node, Yaml};
 
-const ANALYSES: &[&str] = &["trend", "jitter"];
-const LATER: &[&str] = &["statistics", "spectrum", "compare"];
+const ANALYSES: &[&str] = &["trend", "jitter", "statistics", "spectrum"];
+const LATER: &[&str] = &["compare"];
 
 pub(super) const BACKEND: Backend = Backend {
     key: "analysis",
@@ -45,20 +45,19 @@ fn check(work: &Work<'_>, analysis: &At<String>, with: Option<&Node>) {
 /// The types of the results, with the unit of the series where they have it.
 fn result(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Fields> {
     let number = |unit: Option<&str>| ResultType::Number(unit.map(Arc::from));
+    let own = unit(schemas, task);
+    let own = || ResultType::Number(own.clone());
     match task.backend.as_ref()?.node.json().as_str()?.trim() {
-        "trend" => {
-            let own = unit(schemas, task);
-            Some(vec![
-                ("predicted", ResultType::Number(own.clone())),
-                ("low", ResultType::Number(own.clone())),
-                ("high", ResultType::Number(own.clone())),
-                ("at", number(Some("s"))),
-                ("slope", ResultType::Number(None)),
-                ("crosses_at", number(Some("s"))),
-                ("n", ResultType::Int),
-                ("residual_rms", ResultType::Number(own)),
-            ])
-        }
+        "trend" => Some(vec![
+            ("predicted", own()),
+            ("low", own()),
+            ("high", own()),
+            ("at", number(Some("s"))),
+            ("slope", number(None)),
+            ("crosses_at", number(Some("s"))),
+            ("n", ResultType::Int),
+            ("residual_rms", own()),
+        ]),
         "jitter" => Some(vec![
             ("rms", number(Some("arcsec"))),
             ("rms_by_axis", ResultType::Dyn),
@@ -66,6 +65,21 @@ fn result(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Fields> {
             ("n", ResultType::Int),
             ("gaps", ResultType::Int),
         ]),
+        "statistics" => {
+            let names = ["mean", "mean_error", "median", "std", "robust_std", "rms", "min", "max", "ptp"];
+            let mut fields: Fields = names.into_iter().chain(["first", "last"]).map(|k| (k, own())).collect();
+            fields.extend(["at_min", "at_max"].map(|key| (key, number(Some("s")))));
+            fields.extend(["n", "gaps"].map(|key| (key, ResultType::Int)));
+            Some(fields)
+        }
+        "spectrum" => {
+            let mut fields: Fields =
+                ["peak_frequency", "resolution", "rate"].map(|k| (k, number(Some("Hz")))).into();
+            fields.extend(["band_rms", "rms"].map(|key| (key, own())));
+            fields.extend(["peak_psd", "peak_psd_error"].map(|key| (key, number(None))));
+            fields.extend(["segments", "n", "gaps"].map(|key| (key, ResultType::Int)));
+            Some(fields)
+        }
         _ => None,
     }
 }
@@ -91,24 +105,32 @@ fn keys(work: &Work<'_>, analysis: &str, with: &Node) {
         Some(node) => series_keys(work, analysis, node),
         None => work.problems.add(with.span, format!("`analysis: {analysis}` needs `series`")),
     }
-    if analysis == "trend" {
-        if let Some(n) = f.get("ahead") {
-            check_duration(work, n, "ahead");
+    let (durations, numbers): (&[&str], &[&str]) = match analysis {
+        "trend" => (&["ahead"], &["limit", "confidence"]),
+        "spectrum" => (&["segment"], &["from_hz", "to_hz"]),
+        _ => (&[], &[]),
+    };
+    for key in durations {
+        if let Some(n) = f.get(key) {
+            check_duration(work, n, key);
         }
-        if let Some(n) = f.get("direction")
-            && !matches!(n.json().as_str(), Some("above" | "below"))
+    }
+    for key in numbers {
+        if let Some(n) = f.get(key)
+            && !matches!(n.value, Yaml::Int(_) | Yaml::Float(_))
+            && !matches!(&n.value, Yaml::Text(t) if Template::is_one(t))
         {
-            work.problems.add(n.span, "`direction` is above or below");
+            work.problems.add(n.span, format!("`{key}` must be a number"));
         }
-        for key in ["limit", "confidence"] {
-            if let Some(n) = f.get(key)
-                && !matches!(n.value, Yaml::Int(_) | Yaml::Float(_))
-                && !matches!(&n.value, Yaml::Text(t) if Template::is_one(t))
-            {
-                work.problems.add(n.span, format!("`{key}` must be a number"));
-            }
-        }
-    } else if let Some(n) = f.get("degree")
+    }
+    if analysis == "trend"
+        && let Some(n) = f.get("direction")
+        && !matches!(n.json().as_str(), Some("above" | "below"))
+    {
+        work.problems.add(n.span, "`direction` is above or below");
+    }
+    if analysis == "jitter"
+        && let Some(n) = f.get("degree")
         && !matches!(n.value, Yaml::Int(0..=6))
     {
         work.problems.add(n.span, "`degree` is a whole number, 0 to 6");

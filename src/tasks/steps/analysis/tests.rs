@@ -128,7 +128,8 @@ async fn sources_that_are_away_are_transient_and_wrong_parameters_are_not() {
         ("trend", json!({"ahead": "soon"}), "ahead \"soon\" is no duration"),
         ("trend", json!({"degree": 2}), "unknown key degree"),
         ("jitter", json!({"ahead": null, "degree": -1}), "unknown key ahead"),
-        ("spectrum", json!({}), "there is no analysis \"spectrum\""),
+        ("wavelet", json!({}), "there is no analysis \"wavelet\""),
+        ("spectrum", json!({"ahead": null, "segment": "long"}), "unknown key ahead"),
         ("trend", json!({"series": {"topic": "ESS:301.tel_airFlow", "field": "spede", "range": 9}}), "spede"),
         ("trend", json!({"series": null}), "is not of the form"),
     ] {
