@@ -22,7 +22,7 @@ fn say(book: &mut Book, severity: Severity, when: f64) {
     book.set_severity("A", Finding::new(severity, "why"), at(when)).unwrap();
 }
 
-fn pairs<'a>(told: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
+fn pairs(told: &[(String, String)]) -> Vec<(&str, &str)> {
     told.iter().map(|(what, who)| (&**what, &**who)).collect()
 }
 
