@@ -55,8 +55,10 @@ fn an_efd_is_asked_as_of_each_past_time() {
     replay.answer_queries(&rows);
     let seen = run(replay, &Bed::new().finish(), 900.0);
     let of = |rule: &str| -> Vec<&String> { seen.iter().filter(|t| t.contains(rule)).collect() };
+    // It is enabled first, then it asks: at the begin nothing is known for no time at all.
+    let drift: Vec<&String> = of("Drift").into_iter().filter(|t| !t.starts_with("0.0 ")).collect();
     assert_eq!(
-        of("Drift"),
+        drift,
         [
             "480.0 Drift unknown: input \"avg\": the EFD does not answer: connection refused",
             "540.0 Drift unknown: all is known again",
@@ -68,7 +70,7 @@ fn an_efd_is_asked_as_of_each_past_time() {
         ]
     );
     let now = of("Now");
-    assert!(now[0].contains("cannot be asked as of a past time"), "{now:?}");
+    assert!(now.iter().any(|t| t.contains("cannot be asked as of a past time")), "{now:?}");
 }
 
 #[test]
