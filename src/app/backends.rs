@@ -11,24 +11,29 @@ use sal_idl::Library;
 use salobj::Domain;
 
 use super::{Secrets, StartError};
-use crate::config::CatcherConfig;
+use crate::config::{CatcherConfig, allows};
 use crate::csc::Site;
 use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource};
 use crate::sim;
+use crate::tasks::peers::Peers;
 use crate::tasks::series::SeriesSource;
 use crate::tasks::shelf::Shelf;
-use crate::tasks::steps::Backend;
 use crate::tasks::steps::analysis::AnalysisBackend;
 use crate::tasks::steps::command::CommandBackend;
 use crate::tasks::steps::http::HttpBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
+use crate::tasks::steps::sal::SalBackend;
+use crate::tasks::steps::script_queue::ScriptQueueBackend;
 use crate::tasks::steps::slack::SlackBackend;
+use crate::tasks::steps::{Backend, Intent};
 
 /// What backends are made of.
 pub struct Means {
     /// The bus, in our name; also the clock.
     pub domain: Domain,
+    /// Other components, as steps command and hear them; on the bus, in our name.
+    pub peers: Arc<Peers>,
     /// Interfaces of other components.
     pub library: Arc<Library>,
     /// Interfaces of the topics that rules read.
@@ -57,7 +62,7 @@ type MakeFrom = fn(&Means, &CatcherConfig) -> Option<Result<Shared, Vec<String>>
 const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
 
 /// Backends that the configuration makes, most of them from a section in [`crate::config::BackendsConfig`].
-const CONFIGURED: &[(&str, MakeFrom)] = &[("command", command), ("http", http), ("slack", slack)];
+const CONFIGURED: &[(&str, MakeFrom)] = &[("command", command), ("http", http), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
 
 fn analysis(means: &Means) -> Result<Shared, String> {
     let clock = means.domain.clock().clone();
@@ -67,8 +72,26 @@ fn analysis(means: &Means) -> Result<Shared, String> {
 fn ocps(means: &Means) -> Result<Shared, String> {
     let component = means.library.component("OCPS").map_err(|e| e.to_string())?;
     let site = Arc::clone(&means.site);
-    let allowed = move |component: &str, index: i32, command: &str| site.allows(component, index, command);
-    Ok(Arc::new(OcpsBackend::new(means.domain.clone(), component, Arc::new(allowed))))
+    let allowed = move |intent: &Intent<'_>| site.allows(intent);
+    Ok(Arc::new(OcpsBackend::new(Arc::clone(&means.peers), component, Arc::new(allowed))))
+}
+
+/// Made of `allowed_commands`, so that rules are checked against the list that comes with them.
+fn sal(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let list = config.allowed_commands.clone();
+    let allowed = move |intent: &Intent<'_>| allows(&list, intent);
+    let (peers, library) = (Arc::clone(&means.peers), Arc::clone(&means.library));
+    Some(Ok(Arc::new(SalBackend::new(peers, library, Arc::new(allowed)))))
+}
+
+fn script_queue(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.script_queue.clone()?;
+    let component = |name: &str| means.library.component(name).map_err(|e| vec![e.to_string()]);
+    let made = component("ScriptQueue").and_then(|queue| {
+        let backend = ScriptQueueBackend::new(Arc::clone(&means.peers), queue, component("Script")?, config);
+        Ok(Arc::new(backend) as Shared)
+    });
+    Some(made)
 }
 
 fn command(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {

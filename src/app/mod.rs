@@ -166,6 +166,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let shelf: Arc<dyn Shelf> = Arc::new(FolderShelf::new(reports.clone(), Box::new(base)));
     let means = backends::Means {
         domain: domain.clone(),
+        peers: Arc::new(crate::tasks::peers::Peers::new(domain.clone())),
         library: Arc::clone(&library),
         schemas: Arc::clone(&schemas) as Arc<dyn SchemaSource>,
         site: Arc::clone(&site),

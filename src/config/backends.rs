@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tasks::steps::command::CommandConfig;
 use crate::tasks::steps::http::HttpConfig;
+use crate::tasks::steps::script_queue::ScriptQueueConfig;
 
 /// Backends that need to be told something, by their keys in rule files. Without its section a backend is not there, and
 /// rules that use it are refused. How many steps a backend carries out at a time is in `max_concurrent_steps`.
@@ -20,4 +21,7 @@ pub struct BackendsConfig {
     /// `http`: services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpConfig>,
+    /// `script_queue`: queues to which rules may add scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_queue: Option<ScriptQueueConfig>,
 }

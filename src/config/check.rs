@@ -56,9 +56,7 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
         ));
     }
     for (n, allowed) in config.allowed_commands.iter().enumerate() {
-        if allowed.component.contains('*') || allowed.commands.iter().any(|c| c.contains('*')) {
-            problems.push(format!("at allowed_commands[{n}]: wildcards are not allowed; name each command"));
-        }
+        problems.extend(allowed.problems().iter().map(|p| format!("at allowed_commands[{n}]: {p}")));
     }
     for (backend, limit) in &config.max_concurrent_steps {
         if *limit == 0 {
@@ -72,6 +70,9 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
     }
     let wrong = config.storms.storms().err().into_iter().flatten();
     problems.extend(wrong.map(|problem| format!("at storms.{problem}")));
+    if let Some(queues) = &config.backends.script_queue {
+        problems.extend(queues.problems().iter().map(|p| format!("at backends.script_queue: {p}")));
+    }
     if !config.report_url.is_empty() && !config.report_url.starts_with("http") {
         problems.push(format!("at report_url: '{}' is not an http(s) address", config.report_url));
     }
@@ -80,6 +81,8 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::allows;
+    use crate::tasks::steps::Intent;
 
     fn good() -> serde_json::Value {
         serde_json::json!({
@@ -92,9 +95,14 @@ mod tests {
     #[test]
     fn a_good_one_loads_and_answers_for_its_allow_list() {
         let config = load(&good(), 1).unwrap();
-        assert!(config.allows("OCPS", 1, "execute"));
-        assert!(!config.allows("OCPS", 2, "execute"));
-        assert!(!config.allows("MTMount", 1, "execute"));
+        let allows = |component, index| {
+            let fields = &[];
+            let intent = Intent { component, index, command: "execute", fields, complete: true };
+            allows(&config.allowed_commands, &intent).is_ok()
+        };
+        assert!(allows("OCPS", 1));
+        assert!(!allows("OCPS", 2));
+        assert!(!allows("MTMount", 1));
     }
 
     #[test]

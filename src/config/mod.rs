@@ -3,6 +3,7 @@
 //! Layers (`_init.yaml`, `_<site>.yaml`, an override) are merged by `salobj` before they come here. What instances
 //! share lies at the top level; `instances` holds what one index has of its own (lists are replaced by the merge).
 
+mod allowed;
 mod backends;
 mod check;
 mod schema;
@@ -18,6 +19,7 @@ use crate::outputs::efd::EfdConfig;
 use crate::outputs::love::LoveConfig;
 use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
+pub use allowed::{AllowedCommand, FieldLimit, allows};
 pub use backends::BackendsConfig;
 pub use check::{ConfigProblems, load};
 pub use schema::schema_yaml;
@@ -115,19 +117,6 @@ pub struct Instance {
     pub disabled_rules: Vec<String>,
 }
 
-/// Commands of one component that rules may send.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AllowedCommand {
-    /// SAL component, e.g. `OCPS`.
-    pub component: String,
-    /// SAL indices; empty for all.
-    #[serde(default)]
-    pub indices: Vec<i32>,
-    /// Command names without `cmd_`, e.g. `execute`.
-    pub commands: Vec<String>,
-}
-
 impl CatcherConfig {
     /// The entry of an index.
     pub fn instance(&self, sal_index: i32) -> Option<&Instance> {
@@ -142,14 +131,5 @@ impl CatcherConfig {
             narrative_server_url: &self.narrative_server_url,
             receivers: &self.receivers,
         }
-    }
-
-    /// True if rules may send that command.
-    pub fn allows(&self, component: &str, index: i32, command: &str) -> bool {
-        self.allowed_commands.iter().any(|a| {
-            a.component == component
-                && (a.indices.is_empty() || a.indices.contains(&index))
-                && a.commands.iter().any(|c| c == command)
-        })
     }
 }

@@ -6,10 +6,11 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::config::CatcherConfig;
+use crate::config::{CatcherConfig, allows};
 use crate::outputs::efd::{Efd, EfdError, Point, SeriesQuery, Table, TextQuery};
 use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
+use crate::tasks::steps::Intent;
 
 /// The applied configuration; empty before the first `start`. Readers take a snapshot.
 #[derive(Debug, Default)]
@@ -55,9 +56,13 @@ impl Site {
         self.efd.load_full().map(|efd| Arc::clone(efd.as_ref()))
     }
 
-    /// True if rules may send that command.
-    pub fn allows(&self, component: &str, index: i32, command: &str) -> bool {
-        self.config().is_some_and(|config| config.allows(component, index, command))
+    /// Whether rules may send that command.
+    ///
+    /// # Errors
+    /// What is not allowed; before the first configuration nothing is.
+    pub fn allows(&self, intent: &Intent<'_>) -> Result<(), String> {
+        let config = self.config();
+        allows(config.as_ref().map_or(&[], |c| &c.allowed_commands), intent)
     }
 }
 

@@ -41,6 +41,7 @@ mod schema_file;
 mod vary;
 mod window;
 mod windowed;
+mod written;
 mod yaml;
 
 pub use avro_topic::kafka_topic_schema;
@@ -76,6 +77,7 @@ pub use test_case::{
     Expectation, Expected, TestAction, TestAnswer, TestCase, TestCommand, TestMessage, TestResult, TestTopic,
 };
 pub use vary::vary;
+pub use written::{Misfit, Wanted, field_value};
 
 #[cfg(test)]
 mod tests;

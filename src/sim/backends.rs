@@ -18,7 +18,7 @@ const RUN_TIME: Duration = Duration::from_secs(5);
 type Answer = fn(&StepCall) -> Result<Value, StepError>;
 
 /// By key.
-const ANSWERS: &[(&str, Answer)] = &[("command", command), ("http", http), ("ocps", ocps), ("slack", slack)];
+const ANSWERS: &[(&str, Answer)] = &[("command", command), ("http", http), ("ocps", ocps), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
 
 fn command(call: &StepCall) -> Result<Value, StepError> {
     let program = call.params.get("program").cloned().unwrap_or_default();
@@ -33,6 +33,26 @@ fn http(_: &StepCall) -> Result<Value, StepError> {
 
 fn slack(_: &StepCall) -> Result<Value, StepError> {
     Ok(json!({}))
+}
+
+/// Every command is done; the event that is waited for comes without fields.
+fn sal(call: &StepCall) -> Result<Value, StepError> {
+    let event = call.params.get("then").map(|_| json!({}));
+    Ok(json!({"ack": "CMD_COMPLETE", "result": "Done", "error": 0, "event": event}))
+}
+
+/// Scripts whose file name contains `fail` fail, all others are done.
+fn script_queue(call: &StepCall) -> Result<Value, StepError> {
+    let path = call.params.get("path").and_then(Value::as_str).unwrap_or_default();
+    let good = !path.rsplit('/').next().unwrap_or_default().contains("fail");
+    let result = json!({
+        "script_index": 100_000, "outcome": if good { "done" } else { "failed" }, "reason": "", "group_id": "",
+        "last_checkpoint": "", "checkpoints": 0, "run_time": RUN_TIME.as_secs_f64(),
+    });
+    if good {
+        return Ok(result);
+    }
+    Err(StepError::permanent(format!("script {path} failed (simulated)")).with_result(result))
 }
 
 /// Pipelines that end in `false.yaml` fail, `fault.yaml` cannot be submitted, all others succeed.

@@ -1,8 +1,10 @@
 //! Simulated peers with control handles; reached only by name (`catcher demo`), by SAL simulation mode, or by tests.
 
 pub mod backends;
+pub mod csc;
 pub mod cut;
 pub mod influx;
 pub mod observatory;
 pub mod ocps;
 pub mod scenario;
+pub mod script_queue;

@@ -13,6 +13,7 @@
 pub mod analysis;
 pub mod call;
 pub mod driver;
+pub mod peers;
 pub mod plan;
 pub mod run;
 pub mod runs;

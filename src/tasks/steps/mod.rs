@@ -20,12 +20,17 @@
 //! 8. `sim/backends.rs`: one line for SAL simulation mode 1 (what it answers at once, in this process). For the tests of the
 //!    backend a simulator with a control handle under `sim/`, and a test for each thing the real system does that one would
 //!    not expect.
-//! 9. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
+//! 9. What commands SAL components sends and finds again by [`crate::tasks::peers`].
+//! 10. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
+#[cfg(test)]
+pub(crate) mod bench;
 pub mod command;
 pub mod http;
 pub mod ocps;
+pub mod sal;
+pub mod script_queue;
 pub mod slack;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,8 +48,36 @@ pub use super::call::{
 #[cfg(doc)]
 use super::driver::ABORT_GRACE;
 
-/// The site's list of commands that may be sent: component, instance, command. Asked before anything is sent.
-pub type AllowedCommands = Arc<dyn Fn(&str, i32, &str) -> bool + Send + Sync>;
+/// A command that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// Component.
+    pub component: &'a str,
+    /// Instance; 0 where there is only one.
+    pub index: i32,
+    /// Name without prefix.
+    pub command: &'a str,
+    /// Its fields with their values.
+    pub fields: &'a [(&'a str, salobj::Value)],
+    /// These are all fields, as they will leave; else only those that are known yet.
+    pub complete: bool,
+}
+
+/// The site's list of commands that may be sent, asked before anything is sent. An error says what is not allowed, and how
+/// it could be.
+pub type AllowedCommands = Arc<dyn Fn(&Intent<'_>) -> Result<(), String> + Send + Sync>;
+
+/// A list for tests: component, instance and command.
+#[cfg(test)]
+pub(crate) fn allow(what: impl Fn(&str, i32, &str) -> bool + Send + Sync + 'static) -> AllowedCommands {
+    Arc::new(move |i: &Intent<'_>| match what(i.component, i.index, i.command) {
+        true => Ok(()),
+        false => Err(format!(
+            "{} of {}:{} is not among the allowed_commands of this site",
+            i.command, i.component, i.index
+        )),
+    })
+}
 
 /// The journal as a backend sees it.
 #[async_trait]
@@ -120,6 +153,7 @@ impl StepHandle {
 pub(crate) fn given(backend: &str, result: &Value) -> Result<StepOutcome, StepError> {
     match backend {
         "ocps" => ocps::given(result),
+        "script_queue" => script_queue::given(result),
         _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
     }
 }

@@ -9,6 +9,8 @@ mod command;
 mod http;
 pub(in crate::rules) mod keys;
 mod ocps;
+mod sal;
+mod script_queue;
 mod slack;
 
 use serde_json::{Value as Json, json};
@@ -22,7 +24,15 @@ use keys::KeySpec;
 
 /// Every backend that rules can name.
 pub(in crate::rules) const ALL: &[&Backend] =
-    &[&analysis::BACKEND, &command::BACKEND, &http::BACKEND, &ocps::BACKEND, &slack::BACKEND];
+    &[
+        &analysis::BACKEND,
+        &command::BACKEND,
+        &http::BACKEND,
+        &ocps::BACKEND,
+        &sal::BACKEND,
+        &script_queue::BACKEND,
+        &slack::BACKEND,
+    ];
 
 /// Backends of the language that this version does not have: refused by name.
 pub(in crate::rules) const LATER: &[&str] = &[
@@ -31,8 +41,6 @@ pub(in crate::rules) const LATER: &[&str] = &[
     "influx_task",
     "notebook",
     "noteburst",
-    "sal",
-    "script_queue",
     "times_square",
     "uws",
 ];

@@ -5,43 +5,16 @@ use salobj::transport::memory::MemoryControl;
 use salobj::{AckCode, Remote, RemoteOptions, SummaryState, Tai};
 use salobj_testbed::Bus;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::sim::ocps::{self as sim, EventOrder, OcpsControl, OcpsScript, Outcome, ResultShape};
-use crate::tasks::call::{ErrorClass, StepId, StepReport};
-use crate::tasks::steps::{LogError, StepLog};
+use crate::tasks::call::{ErrorClass, StepReport};
+use crate::tasks::steps::allow;
+use crate::tasks::steps::bench::{Broken, Journal, id};
 
 mod real;
 mod restart;
-
-/// A journal that can stop the process at one of its writes.
-#[derive(Default)]
-struct Journal {
-    memo: StdMutex<Option<Value>>,
-    phases: StdMutex<Vec<String>>,
-    /// The write at which the process stops, counted from 0; and whether that one still becomes durable.
-    stop_at: Option<(usize, bool)>,
-    stopped: Notify,
-}
-
-#[async_trait]
-impl StepLog for Journal {
-    async fn record(&self, _: &str, value: Option<Value>) -> Result<(), LogError> {
-        let count = self.phases.lock().unwrap().len();
-        let stops = self.stop_at.filter(|(at, _)| *at == count);
-        if stops.is_none_or(|(_, durable)| durable) {
-            let phase = value.as_ref().map_or(json!(null), |v| v["phase"].clone());
-            self.phases.lock().unwrap().push(phase.as_str().unwrap_or_default().to_owned());
-            *self.memo.lock().unwrap() = value;
-        }
-        if stops.is_some() {
-            self.stopped.notify_one();
-            std::future::pending::<()>().await;
-        }
-        Ok(())
-    }
-}
 
 struct Bench {
     bus: Bus,
@@ -55,10 +28,6 @@ struct Bench {
 
 fn component() -> Arc<Component> {
     sal_idl::Library::embedded().component("OCPS").unwrap()
-}
-
-fn id() -> StepId {
-    StepId { run_id: "0123456789abcdef".into(), step: "isr".into(), attempt: 1 }
 }
 
 fn call(params: Value) -> StepCall {
@@ -93,7 +62,7 @@ impl Bench {
         let handle = StepHandle::new(id(), stopped, journal.clone(), sender);
         let domain = bus.domain(process);
         domain.set_default_identity("Catcher:3");
-        let backend = OcpsBackend::new(domain, component(), Arc::new(|_, _, _| true));
+        let backend = OcpsBackend::new(Arc::new(Peers::new(domain)), component(), allow(|_, _, _| true));
         Self { bus, control, journal, stop, reports: StdMutex::new(reports), handle, backend }
     }
 
@@ -295,7 +264,7 @@ async fn what_must_not_leave_does_not() {
     assert_eq!(b.run(&call(params)).await.unwrap_err().class, ErrorClass::Permanent);
     let domain = b.bus.domain(11);
     let only = |component: &str, index, command: &str| (component, index, command) == ("OCPS", 2, "execute");
-    let backend = OcpsBackend::new(domain, component(), Arc::new(only));
+    let backend = OcpsBackend::new(Arc::new(Peers::new(domain)), component(), allow(only));
     let error = backend.execute(&pipeline("isr.yaml"), &b.handle).await.unwrap_err();
     assert!(error.text.contains("allowed_commands"), "{error}");
     assert_eq!((ocps.executed().len(), b.commands_sent()), (0, 0));
@@ -359,7 +328,7 @@ async fn a_stop_sends_no_command_that_the_site_does_not_allow() {
     let b = Bench::new();
     let ocps = b.ocps(1, outcomes(&[("hang.yaml", Outcome::Hang)])).await;
     let only_execute = |_: &str, _, command: &str| command == "execute";
-    let backend = OcpsBackend::new(b.bus.domain(11), component(), Arc::new(only_execute));
+    let backend = OcpsBackend::new(Arc::new(Peers::new(b.bus.domain(11))), component(), allow(only_execute));
     let call = pipeline("hang.yaml");
     let (outcome, ()) = tokio::join!(backend.execute(&call, &b.handle), async {
         ocps.wait_executed(1).await;
@@ -385,13 +354,6 @@ async fn a_broker_that_is_away_ends_in_an_error_that_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_journal_nothing_is_sent() {
-    struct Broken;
-    #[async_trait]
-    impl StepLog for Broken {
-        async fn record(&self, _: &str, _: Option<Value>) -> Result<(), LogError> {
-            Err(LogError("disk full".into()))
-        }
-    }
     let b = Bench::new();
     let ocps = b.ocps(1, OcpsScript::default()).await;
     let (sender, _reports) = mpsc::channel(100);

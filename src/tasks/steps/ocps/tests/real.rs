@@ -54,7 +54,11 @@ impl Real {
     }
 
     fn backend(&self, process: u32) -> OcpsBackend {
-        OcpsBackend::new(self.domain(process), self.component.clone(), Arc::new(|_, _, _| true))
+        OcpsBackend::new(
+            Arc::new(Peers::new(self.domain(process))),
+            self.component.clone(),
+            allow(|_, _, _| true),
+        )
     }
 
     /// Starts OCPS:1 and takes it to ENABLED.
@@ -169,7 +173,7 @@ async fn the_real_ocps_in_simulation() {
             outcome = first.execute(&call, &dying) => panic!("{outcome:?}"),
             () = journal.stopped.notified() => {}
         }
-        first.domain.close().await;
+        first.peers.close().await;
         tokio::time::sleep(Duration::from_secs(down)).await;
         let memo = journal.memo.lock().unwrap().clone();
         assert_eq!(memo.as_ref().unwrap()["phase"], "about_to_send");
@@ -202,5 +206,5 @@ async fn the_real_ocps_in_simulation() {
     let error = outcome.unwrap_err();
     assert_eq!(error.class, ErrorClass::UnknownOutcome);
     assert!(error.text.contains("nothing was heard of OCPS:1"), "{error}");
-    backend.domain.close().await;
+    backend.peers.close().await;
 }
