@@ -30,6 +30,8 @@ step_format() { cargo fmt --all -- --check; }
 step_scripts() {
   local file
   for file in scripts/stack scripts/check.sh scripts/bench .ci/run; do [ ! -e "$file" ] || bash -n "$file"; done
+  # The SAL scripts: syntax and schemas; what needs salobj is skipped by the tests themselves.
+  if command -v python3 >/dev/null 2>&1; then python3 -m unittest discover -q -s scripts/sal/tests; else echo "no python3: scripts/sal is not tested"; fi
   if ! command -v shellcheck >/dev/null 2>&1; then skip "shellcheck is not installed (syntax checked)"; return; fi
   shellcheck -S warning scripts/stack scripts/check.sh .ci/run
 }

@@ -170,6 +170,16 @@ impl QueueControl {
         }
     }
 
+    /// Waits until no script runs or waits.
+    pub async fn wait_empty(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.line() != (0, Vec::new()) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// True if it starts scripts.
     pub fn is_running(&self) -> bool {
         self.state().running

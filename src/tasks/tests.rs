@@ -13,13 +13,14 @@ use tokio::sync::{Notify, mpsc};
 
 use super::call::StepReport;
 use super::driver::{Driver, Order, driver};
+use super::peers::Peers;
 use super::plan::{Plan, RunContext, StepPlan, When};
 use super::run::tests::{header, step};
 use super::run::{Run, RunAction, RunHeader};
 use super::runs::{Runs, SharedPlan};
 use super::state::TaskState;
 use super::steps::ocps::OcpsBackend;
-use super::steps::{LogError, StepLog};
+use super::steps::{LogError, StepLog, allow};
 use crate::sim::ocps::{self as sim, OcpsControl, OcpsScript};
 
 /// Two pipelines one after the other; the second is told what the first gave.
@@ -104,7 +105,7 @@ impl Life {
     fn new(disk: &Arc<Disk>, bus: &Bus, process: u32) -> Self {
         let domain = bus.domain(process);
         let component = sal_idl::Library::embedded().component("OCPS").unwrap();
-        let backend = OcpsBackend::new(domain, component, Arc::new(|_, _, _| true));
+        let backend = OcpsBackend::new(Arc::new(Peers::new(domain)), component, allow(|_, _, _| true));
         let (sender, reports) = mpsc::channel(100);
         let (driver, task) = driver(vec![Arc::new(backend)], &[], disk.clone(), bus.clock.clone(), sender);
         let task = tokio::spawn(task.run());

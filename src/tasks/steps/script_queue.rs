@@ -14,8 +14,8 @@
 //!
 //! How a script is followed, and what counts as its end: [`follow`].
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use super::{Backend, StepHandle};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
-use crate::tasks::peers::{Errand, Past, Peer, Peers, Phase, Whom};
+use crate::tasks::peers::{Errand, News, Past, Peer, Peers, Phase, Whom};
 use follow::{Heard, Known, Ours, Over, Patience, Script};
 use hear::{Ears, watched_queue, watched_scripts};
 use params::{Added, ScriptParams};
@@ -64,6 +64,8 @@ const BY_FORCE: Duration = Duration::from_secs(8);
 const ACK: Duration = Duration::from_secs(5);
 /// Scripts followed at a time, over all queues.
 const CONCURRENCY: usize = 16;
+/// Scripts of rules that are remembered; more than queues hold.
+const MOST_OWN: usize = 1024;
 /// Elements of the list in `stopScripts`.
 const MOST_STOPPED: usize = 400;
 
@@ -73,8 +75,16 @@ pub struct ScriptQueueBackend {
     queue: Arc<Component>,
     script: Arc<Component>,
     config: ScriptQueueConfig,
-    /// Scripts of rules, by queue: they are no observing.
-    own: Mutex<BTreeSet<(i32, i64)>>,
+    own: Mutex<Own>,
+}
+
+/// The scripts of rules, which are no observing.
+#[derive(Debug, Default)]
+struct Own {
+    /// The last ones: queue, its process (which gives numbers anew), script.
+    scripts: VecDeque<(i32, i64, i64)>,
+    /// How many are on their way to a queue, their numbers unknown yet.
+    flying: BTreeMap<i32, usize>,
 }
 
 /// What is journaled of a command.
@@ -83,7 +93,7 @@ struct Memo {
     #[serde(flatten)]
     errand: Errand,
     /// High watermarks of the scripts' own events before sending.
-    scripts: std::collections::BTreeMap<String, i64>,
+    scripts: BTreeMap<String, i64>,
     known: Known,
 }
 
@@ -167,7 +177,10 @@ impl ScriptQueueBackend {
                 }
             }
         };
-        let waited = self.peers.clock().timeout(added.wait_idle, idle).await;
+        // One that has just been started gets the time to say what it does.
+        let told = queue.latest("queue").is_some();
+        let least = if told { Duration::ZERO } else { self.peers.limit(OTHER_SIDE) };
+        let waited = self.peers.clock().timeout(added.wait_idle.max(least), idle).await;
         match self.observing(queue, added.queue) {
             Some(why) if waited.is_err() => Err(StepError::transient(format!(
                 "ScriptQueue:{} {why}; {} was not added (`wait_idle` waits longer, the site may set while_observing)",
@@ -179,18 +192,24 @@ impl ScriptQueueBackend {
 
     /// Why a queue is not idle.
     fn observing(&self, queue: &Peer, index: i32) -> Option<String> {
-        let Some(now) = queue.latest("queue").map(|news| hear::queue(&news)) else {
+        let Some(news) = queue.latest("queue") else {
             return Some("has not said what it does".to_owned());
         };
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = hear::queue(&news);
+        let own = self.own();
         let all = std::iter::once(now.current).filter(|i| *i != 0).chain(now.waiting);
-        let strangers = all.filter(|script| !own.contains(&(index, *script))).count();
+        let strangers = all.filter(|script| !own.scripts.contains(&(index, news.origin, *script))).count();
+        let strangers = strangers.saturating_sub(own.flying.get(&index).copied().unwrap_or(0));
         match (now.running, strangers) {
             (false, _) => Some("is paused".to_owned()),
             (true, 0) => None,
             (true, 1) => Some("is observing: it has a script that no rule added".to_owned()),
             (true, n) => Some(format!("is observing: it has {n} scripts that no rule added")),
         }
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a command that is in the journal, and follows it.
@@ -205,6 +224,7 @@ impl ScriptQueueBackend {
             return Err(stop.error("nothing was added to the queue"));
         }
         let ears = Ears::now(&pair.queue, &pair.scripts);
+        let flight = Flight::begin(self, added.queue);
         let tracked = pair.queue.send(&memo.errand).await?;
         memo.errand.phase = Phase::Sent;
         if let Err(e) = step.record(&json(&memo)).await {
@@ -212,7 +232,7 @@ impl ScriptQueueBackend {
             tracing::warn!("ScriptQueue:{}: {e}", added.queue);
         }
         let script = self.follower(&added, &memo);
-        self.follow(pair, &added, memo, script, tracked, ears, step).await
+        self.follow(pair, &added, memo, script, tracked, ears, flight, step).await
     }
 
     fn follower(&self, added: &Added, memo: &Memo) -> Script {
@@ -234,19 +254,20 @@ impl ScriptQueueBackend {
         mut script: Script,
         mut tracked: Tracked,
         mut ears: Ears<'_>,
+        mut flight: Flight<'_>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
         let clock = self.peers.clock();
         // How the queue is now; its event need not come again.
         let mut heard: Vec<Heard> = ears.queue_now().into_iter().collect();
-        let own = Owned { backend: self, queue: added.queue, script: Mutex::new(None) };
         let over = loop {
             let mut over = None;
             for heard in heard.drain(..) {
                 over = over.or_else(|| script.hear(heard, clock.now()));
             }
             if memo.known != script.known {
-                self.note(added.queue, &mut memo, &script, &own, step).await;
+                flight.landed(&script.known);
+                self.note(added.queue, &mut memo, &script, step).await;
             }
             if let Some(over) = over {
                 break over;
@@ -263,18 +284,15 @@ impl ScriptQueueBackend {
     }
 
     /// Notes what is newly known.
-    async fn note(&self, queue: i32, memo: &mut Memo, script: &Script, own: &Owned<'_>, step: &StepHandle) {
+    async fn note(&self, queue: i32, memo: &mut Memo, script: &Script, step: &StepHandle) {
         let new = script.known.script.filter(|_| memo.known.script.is_none());
         memo.known = script.known.clone();
         if let Some(index) = new {
-            own.found(index);
             step.progress(&index.to_string()).await;
             // Only saves a look back after a restart.
             if let Err(e) = step.record(&json(memo)).await {
                 tracing::warn!("ScriptQueue:{queue}: {e}");
             }
-        } else if let Some(index) = script.known.script {
-            own.found(index);
         }
     }
 
@@ -396,43 +414,65 @@ impl ScriptQueueBackend {
         let ears = Ears::now(&pair.queue, &pair.scripts);
         let old = pair.scripts.since(&memo.scripts).await;
         let old = old.map_err(|e| StepError::unknown(format!("the script's events cannot be read: {e}")))?;
-        let again = pair.queue.since(&memo.errand.positions).await.unwrap_or_default();
         let mut script = self.follower(&added, &memo);
         let mut over = None;
-        // The queue first: it says which script is ours.
-        for news in news.iter().chain(&again).chain(&old) {
-            if let Some(heard) = hear::past(news) {
+        let mut past: Vec<&News> = news.iter().chain(&old).collect();
+        past.sort_by(|a, b| a.sent.0.total_cmp(&b.sent.0));
+        for news in past {
+            // A queue that was started anew meanwhile gives its numbers to others.
+            let alive = (&*news.event != "state").then_some(Heard::QueueAlive { origin: news.origin });
+            for heard in alive.into_iter().chain(hear::past(news)) {
                 over = over.or_else(|| script.hear(heard, news.sent));
             }
         }
         script.awake(self.peers.clock().now());
+        let mut flight = Flight::begin(self, added.queue);
+        flight.landed(&script.known);
         if let Some(over) = over {
             return self.conclude(&pair, &added, over).await;
         }
         let errand = Errand { phase: Phase::Sent, ..memo.errand };
-        self.follow(&pair, &added, Memo { errand, ..memo }, script, tracked, ears, step).await
+        self.follow(&pair, &added, Memo { errand, ..memo }, script, tracked, ears, flight, step).await
     }
 }
 
-/// Keeps a script among those of rules for as long as its step lasts.
-struct Owned<'b> {
+/// A script on its way to a queue, until its number is known.
+struct Flight<'b> {
     backend: &'b ScriptQueueBackend,
     queue: i32,
-    script: Mutex<Option<i64>>,
+    landed: bool,
 }
 
-impl Owned<'_> {
-    fn found(&self, index: i64) {
-        *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
-        self.backend.own.lock().unwrap_or_else(PoisonError::into_inner).insert((self.queue, index));
+impl<'b> Flight<'b> {
+    fn begin(backend: &'b ScriptQueueBackend, queue: i32) -> Self {
+        *backend.own().flying.entry(queue).or_default() += 1;
+        Self { backend, queue, landed: false }
+    }
+
+    /// Notes its number, once it is known.
+    fn landed(&mut self, known: &Known) {
+        if let (Some(script), Some(origin), false) = (known.script, known.queue_origin, self.landed) {
+            self.end();
+            let mut own = self.backend.own();
+            own.scripts.push_back((self.queue, origin, script));
+            if own.scripts.len() > MOST_OWN {
+                own.scripts.pop_front();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.landed, true)
+            && let Some(count) = self.backend.own().flying.get_mut(&self.queue)
+        {
+            *count = count.saturating_sub(1);
+        }
     }
 }
 
-impl Drop for Owned<'_> {
+impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        if let Some(index) = *self.script.lock().unwrap_or_else(PoisonError::into_inner) {
-            self.backend.own.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.queue, index));
-        }
+        self.end();
     }
 }
 

@@ -32,6 +32,9 @@ const MAX_EARLY: usize = 256;
 /// pause are told in two topics, which have no order.
 const BY_ITSELF: f64 = 3.0;
 
+/// The process of a script that had said nothing when its queue was started anew: nobody.
+const NOBODY: i64 = -1;
+
 /// States of a script (`ScriptState`).
 pub(super) mod state {
     pub(crate) const RUNNING: i64 = 3;
@@ -529,6 +532,8 @@ impl Script {
             );
             self.settle(self.class(ErrorClass::UnknownOutcome, text), now + self.patience.silent);
         } else {
+            // Its number is given to another one now.
+            self.known.script_origin.get_or_insert(NOBODY);
             let text =
                 format!("{} had not begun when its queue was started anew, and never will", self.name());
             // Without an index it may not even have been read: then nobody knows.

@@ -7,7 +7,7 @@
 use std::process::Stdio;
 
 use salobj::transport::kafka::{KafkaOptions, KafkaTransport};
-use salobj::{Clock, Env};
+use salobj::{Clock, Domain, Env};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 

@@ -91,6 +91,22 @@ async fn an_expired_command_topic_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_was_started_anew_meanwhile_gave_the_number_to_another() {
+    let (dead, queue) = die_at(1, true, ours(Course::StuckLoading)).await;
+    queue.wait_added(1).await;
+    dead.bus.clock.sleep(Duration::from_secs(1)).await;
+    queue.vanish().await;
+    let anew = dead.queue_of(2, QueueScript::default()).await;
+    add(&dead.stranger().await, OURS).await;
+    anew.wait_state(300_000, 8).await;
+    let (b, memo) = next_process(&dead);
+    let error = b.resume(&script(json!({})), memo).await.unwrap_err();
+    assert_ne!(error.class, ErrorClass::Permanent, "{error}");
+    assert!(error.text.contains("had not begun when its queue was started anew"), "{error}");
+    assert_eq!(b.adds_sent(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_after_the_restart_takes_the_script_of_before_out() {
     for (at, durable) in [(1, false), (1, true), (2, true)] {
         let (dead, queue) = die_at(at, durable, ours(Course::Hang)).await;
@@ -103,7 +119,7 @@ async fn a_stop_after_the_restart_takes_the_script_of_before_out() {
             (ErrorClass::Aborted, &json!("stopped")),
             "{error}"
         );
-        assert_eq!(queue.line(), (0, vec![]));
+        queue.wait_empty().await;
     }
 }
 

@@ -1,0 +1,1 @@
+"""SAL scripts that command the Catcher from a ScriptQueue."""

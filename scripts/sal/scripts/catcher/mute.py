@@ -1,0 +1,13 @@
+#!/usr/bin/env python
+"""See catcher_scripts.mute."""
+
+import asyncio
+import pathlib
+import sys
+
+# Where the package is installed, that one is taken.
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "python"))
+
+from catcher_scripts.mute import Mute  # noqa: E402
+
+asyncio.run(Mute.amain())
