@@ -62,7 +62,8 @@ type MakeFrom = fn(&Means, &CatcherConfig) -> Option<Result<Shared, Vec<String>>
 const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
 
 /// Backends that the configuration makes, most of them from a section in [`crate::config::BackendsConfig`].
-const CONFIGURED: &[(&str, MakeFrom)] = &[("command", command), ("http", http), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
+const CONFIGURED: &[(&str, MakeFrom)] =
+    &[("command", command), ("http", http), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
 
 fn analysis(means: &Means) -> Result<Shared, String> {
     let clock = means.domain.clock().clone();

@@ -18,7 +18,14 @@ const RUN_TIME: Duration = Duration::from_secs(5);
 type Answer = fn(&StepCall) -> Result<Value, StepError>;
 
 /// By key.
-const ANSWERS: &[(&str, Answer)] = &[("command", command), ("http", http), ("ocps", ocps), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
+const ANSWERS: &[(&str, Answer)] = &[
+    ("command", command),
+    ("http", http),
+    ("ocps", ocps),
+    ("sal", sal),
+    ("script_queue", script_queue),
+    ("slack", slack),
+];
 
 fn command(call: &StepCall) -> Result<Value, StepError> {
     let program = call.params.get("program").cloned().unwrap_or_default();

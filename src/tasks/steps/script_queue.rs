@@ -14,8 +14,8 @@
 //!
 //! How a script is followed, and what counts as its end: [`follow`].
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,16 +27,20 @@ use serde_json::Value;
 use super::{Backend, StepHandle};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
 use crate::tasks::peers::{Errand, News, Past, Peer, Peers, Phase, Whom};
-use follow::{Heard, Known, Ours, Over, Patience, Script};
+use follow::{Over, Script};
 use hear::{Ears, watched_queue, watched_scripts};
+use own::{Flight, Own};
 use params::{Added, ScriptParams};
+use words::{Heard, Known, Ours, Patience};
 
 mod follow;
 mod hear;
+mod own;
 mod params;
 mod site;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use site::{QueuePermission, ScriptQueueConfig};
 
@@ -64,8 +68,6 @@ const BY_FORCE: Duration = Duration::from_secs(8);
 const ACK: Duration = Duration::from_secs(5);
 /// Scripts followed at a time, over all queues.
 const CONCURRENCY: usize = 16;
-/// Scripts of rules that are remembered; more than queues hold.
-const MOST_OWN: usize = 1024;
 /// Elements of the list in `stopScripts`.
 const MOST_STOPPED: usize = 400;
 
@@ -75,16 +77,7 @@ pub struct ScriptQueueBackend {
     queue: Arc<Component>,
     script: Arc<Component>,
     config: ScriptQueueConfig,
-    own: Mutex<Own>,
-}
-
-/// The scripts of rules, which are no observing.
-#[derive(Debug, Default)]
-struct Own {
-    /// The last ones: queue, its process (which gives numbers anew), script.
-    scripts: VecDeque<(i32, i64, i64)>,
-    /// How many are on their way to a queue, their numbers unknown yet.
-    flying: BTreeMap<i32, usize>,
+    own: Own,
 }
 
 /// What is journaled of a command.
@@ -112,7 +105,7 @@ impl ScriptQueueBackend {
         script: Arc<Component>,
         config: ScriptQueueConfig,
     ) -> Self {
-        Self { peers, queue, script, config, own: Mutex::default() }
+        Self { peers, queue, script, config, own: Own::default() }
     }
 
     fn whom(&self, index: i32) -> Whom {
@@ -196,20 +189,14 @@ impl ScriptQueueBackend {
             return Some("has not said what it does".to_owned());
         };
         let now = hear::queue(&news);
-        let own = self.own();
         let all = std::iter::once(now.current).filter(|i| *i != 0).chain(now.waiting);
-        let strangers = all.filter(|script| !own.scripts.contains(&(index, news.origin, *script))).count();
-        let strangers = strangers.saturating_sub(own.flying.get(&index).copied().unwrap_or(0));
+        let strangers = self.own.strangers(index, news.origin, all);
         match (now.running, strangers) {
             (false, _) => Some("is paused".to_owned()),
             (true, 0) => None,
             (true, 1) => Some("is observing: it has a script that no rule added".to_owned()),
             (true, n) => Some(format!("is observing: it has {n} scripts that no rule added")),
         }
-    }
-
-    fn own(&self) -> MutexGuard<'_, Own> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a command that is in the journal, and follows it.
@@ -224,7 +211,7 @@ impl ScriptQueueBackend {
             return Err(stop.error("nothing was added to the queue"));
         }
         let ears = Ears::now(&pair.queue, &pair.scripts);
-        let flight = Flight::begin(self, added.queue);
+        let flight = self.own.flight(added.queue);
         let tracked = pair.queue.send(&memo.errand).await?;
         memo.errand.phase = Phase::Sent;
         if let Err(e) = step.record(&json(&memo)).await {
@@ -426,53 +413,13 @@ impl ScriptQueueBackend {
             }
         }
         script.awake(self.peers.clock().now());
-        let mut flight = Flight::begin(self, added.queue);
+        let mut flight = self.own.flight(added.queue);
         flight.landed(&script.known);
         if let Some(over) = over {
             return self.conclude(&pair, &added, over).await;
         }
         let errand = Errand { phase: Phase::Sent, ..memo.errand };
         self.follow(&pair, &added, Memo { errand, ..memo }, script, tracked, ears, flight, step).await
-    }
-}
-
-/// A script on its way to a queue, until its number is known.
-struct Flight<'b> {
-    backend: &'b ScriptQueueBackend,
-    queue: i32,
-    landed: bool,
-}
-
-impl<'b> Flight<'b> {
-    fn begin(backend: &'b ScriptQueueBackend, queue: i32) -> Self {
-        *backend.own().flying.entry(queue).or_default() += 1;
-        Self { backend, queue, landed: false }
-    }
-
-    /// Notes its number, once it is known.
-    fn landed(&mut self, known: &Known) {
-        if let (Some(script), Some(origin), false) = (known.script, known.queue_origin, self.landed) {
-            self.end();
-            let mut own = self.backend.own();
-            own.scripts.push_back((self.queue, origin, script));
-            if own.scripts.len() > MOST_OWN {
-                own.scripts.pop_front();
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        if !std::mem::replace(&mut self.landed, true)
-            && let Some(count) = self.backend.own().flying.get_mut(&self.queue)
-        {
-            *count = count.saturating_sub(1);
-        }
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

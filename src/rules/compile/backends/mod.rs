@@ -23,27 +23,19 @@ use crate::rules::yaml::{Node, Yaml};
 use keys::KeySpec;
 
 /// Every backend that rules can name.
-pub(in crate::rules) const ALL: &[&Backend] =
-    &[
-        &analysis::BACKEND,
-        &command::BACKEND,
-        &http::BACKEND,
-        &ocps::BACKEND,
-        &sal::BACKEND,
-        &script_queue::BACKEND,
-        &slack::BACKEND,
-    ];
+pub(in crate::rules) const ALL: &[&Backend] = &[
+    &analysis::BACKEND,
+    &command::BACKEND,
+    &http::BACKEND,
+    &ocps::BACKEND,
+    &sal::BACKEND,
+    &script_queue::BACKEND,
+    &slack::BACKEND,
+];
 
 /// Backends of the language that this version does not have: refused by name.
-pub(in crate::rules) const LATER: &[&str] = &[
-    "batch",
-    "efd_query",
-    "influx_task",
-    "notebook",
-    "noteburst",
-    "times_square",
-    "uws",
-];
+pub(in crate::rules) const LATER: &[&str] =
+    &["batch", "efd_query", "influx_task", "notebook", "noteburst", "times_square", "uws"];
 
 /// The fields of a result that are known before it is there.
 pub(in crate::rules) type Fields = Vec<(&'static str, ResultType)>;

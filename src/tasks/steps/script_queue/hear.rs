@@ -3,7 +3,7 @@
 use salobj::{Tracked, Value};
 use tokio::sync::watch;
 
-use super::follow::{Heard, OfQueue, OfScript, Queue};
+use super::words::{Heard, OfQueue, OfScript, Queue};
 use crate::tasks::peers::{Cursor, News, Peer, Told, Watch};
 
 /// The queue's events, with the fields in the order in which they are read below.
