@@ -8,6 +8,7 @@ Two queues run: AuxTel (2), on which we add scripts as an observer does, and OCS
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
@@ -247,13 +248,15 @@ async def main() -> None:
         catcher = Program(arguments.program, CATCHER, "--state", "enabled", env=env)
         auxtel = Program(arguments.queue, AUXTEL, *queue, env=python)
         ocs = Program(arguments.queue, OCS, *queue, env=python)
-        async with catcher, auxtel, ocs, salobj.Domain() as domain:
+        # One after the other: where two processes make the same topics at once, salobj's readers may die.
+        async with salobj.Domain() as domain, contextlib.AsyncExitStack() as stack:
             world = World(domain)
             for remote in (world.catcher, world.auxtel, world.ocs, world.scripts):
                 await remote.start_task
             try:
-                for remote in (world.catcher, world.auxtel, world.ocs):
-                    await until(lambda: remote.evt_summaryState.get() is not None, SLOW, remote.salinfo.name_index)
+                for program, remote in ((auxtel, world.auxtel), (ocs, world.ocs), (catcher, world.catcher)):
+                    await stack.enter_async_context(program)
+                    await until(lambda: remote.evt_summaryState.get() is not None, SLOW, "a summary state")
                     await reach(remote, salobj.State.ENABLED)
                 for part in PARTS:
                     await report.part(part, world)

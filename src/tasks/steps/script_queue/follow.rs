@@ -382,7 +382,10 @@ impl Script {
         let died = !self.latest.as_ref().is_some_and(|s| s.state >= state::FAILING);
         let error = match end {
             End::Done => {
-                return Over { end: Ok(StepOutcome { result, plot: None, backend_id: self.id() }), resume };
+                return Over {
+                    end: Ok(StepOutcome { result, backend_id: self.id(), ..StepOutcome::default() }),
+                    resume,
+                };
             }
             End::Failed if died => {
                 StepError::permanent(format!("{name} failed: its process ended before it did{reason}"))
