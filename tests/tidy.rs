@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "src/replay",
     "src/reports",
     "src/tasks/analysis",
+    "src/tasks/notebook",
     "src/tasks/run.rs",
     "src/tasks/runs.rs",
     "salobj-interfaces/idl/src/model.rs",

@@ -13,6 +13,7 @@ use salobj::Domain;
 use super::{Secrets, StartError};
 use crate::config::{CatcherConfig, allows};
 use crate::csc::Site;
+use crate::csc::site::SiteEfd;
 use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource};
 use crate::sim;
@@ -20,12 +21,17 @@ use crate::tasks::peers::Peers;
 use crate::tasks::series::SeriesSource;
 use crate::tasks::shelf::Shelf;
 use crate::tasks::steps::analysis::AnalysisBackend;
+use crate::tasks::steps::batch::BatchBackend;
 use crate::tasks::steps::command::CommandBackend;
+use crate::tasks::steps::efd_query::EfdQueryBackend;
 use crate::tasks::steps::http::HttpBackend;
+use crate::tasks::steps::noteburst::NoteburstBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
 use crate::tasks::steps::sal::SalBackend;
 use crate::tasks::steps::script_queue::ScriptQueueBackend;
 use crate::tasks::steps::slack::SlackBackend;
+use crate::tasks::steps::times_square::TimesSquareBackend;
+use crate::tasks::steps::uws::UwsBackend;
 use crate::tasks::steps::{Backend, Intent};
 
 /// What backends are made of.
@@ -62,8 +68,18 @@ type MakeFrom = fn(&Means, &CatcherConfig) -> Option<Result<Shared, Vec<String>>
 const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
 
 /// Backends that the configuration makes, most of them from a section in [`crate::config::BackendsConfig`].
-const CONFIGURED: &[(&str, MakeFrom)] =
-    &[("command", command), ("http", http), ("sal", sal), ("script_queue", script_queue), ("slack", slack)];
+const CONFIGURED: &[(&str, MakeFrom)] = &[
+    ("batch", batch),
+    ("command", command),
+    ("efd_query", efd_query),
+    ("http", http),
+    ("noteburst", noteburst),
+    ("sal", sal),
+    ("script_queue", script_queue),
+    ("slack", slack),
+    ("times_square", times_square),
+    ("uws", uws),
+];
 
 fn analysis(means: &Means) -> Result<Shared, String> {
     let clock = means.domain.clock().clone();
@@ -95,6 +111,13 @@ fn script_queue(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, 
     Some(made)
 }
 
+fn batch(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.batch.as_ref()?;
+    let (work, clock) = (means.work.join("batch"), means.domain.clock().clone());
+    let made = BatchBackend::new(config, work, &|name| (means.secrets)(name), clock);
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
 fn command(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
     let config = config.backends.command.as_ref()?;
     let (work, shelf, clock) =
@@ -103,9 +126,38 @@ fn command(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<S
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
+/// It asks the site's EFD.
+fn efd_query(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    config.efd.as_ref()?;
+    let (efd, schemas) = (Arc::new(SiteEfd(Arc::clone(&means.site))), Arc::clone(&means.schemas));
+    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
+    Some(Ok(Arc::new(EfdQueryBackend::new(efd, schemas, shelf, clock)) as Shared))
+}
+
 fn http(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
     let config = config.backends.http.as_ref()?;
     let made = HttpBackend::new(config, &|name| (means.secrets)(name), means.domain.clock().clone());
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
+fn noteburst(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.noteburst.as_ref()?;
+    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
+    let made = NoteburstBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
+fn times_square(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.times_square.as_ref()?;
+    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
+    let made = TimesSquareBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
+fn uws(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.uws.as_ref()?;
+    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
+    let made = UwsBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
@@ -207,6 +259,7 @@ impl Backends {
 
 fn advice(backend: &str) -> String {
     match backend {
+        "efd_query" => "add efd to the configuration".to_owned(),
         "slack" => "add a receiver with `slack` to receivers".to_owned(),
         name => format!("add backends.{name} to the configuration"),
     }

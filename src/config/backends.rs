@@ -6,15 +6,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tasks::steps::batch::BatchConfig;
 use crate::tasks::steps::command::CommandConfig;
 use crate::tasks::steps::http::HttpConfig;
+use crate::tasks::steps::noteburst::NoteburstConfig;
 use crate::tasks::steps::script_queue::ScriptQueueConfig;
+use crate::tasks::steps::times_square::TimesSquareConfig;
+use crate::tasks::steps::uws::UwsConfig;
 
 /// Backends that need to be told something, by their keys in rule files. Without its section a backend is not there, and
 /// rules that use it are refused. How many steps a backend carries out at a time is in `max_concurrent_steps`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackendsConfig {
+    /// `batch`: jobs on HTCondor or SLURM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchConfig>,
     /// `command`: programs of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandConfig>,
@@ -24,4 +31,13 @@ pub struct BackendsConfig {
     /// `script_queue`: queues to which rules may add scripts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_queue: Option<ScriptQueueConfig>,
+    /// `noteburst`: notebooks on the science platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noteburst: Option<NoteburstConfig>,
+    /// `times_square`: notebooks as pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_square: Option<TimesSquareConfig>,
+    /// `uws`: the OCPS backend service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uws: Option<UwsConfig>,
 }

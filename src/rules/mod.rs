@@ -49,6 +49,7 @@ pub use compile::{Compiled, compile, compile_files};
 pub use cron::Cron;
 pub(crate) use diagnose::suggest;
 pub use diagnose::{Diagnostic, SourceFile};
+pub(crate) use efd_text::{flux_only_reads, influxql_only_reads};
 pub use engine::{Engine, RuleStatus, Stopwatch};
 pub use evidence::{Deciding, Evidence};
 pub use explain::{AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState};

@@ -19,19 +19,40 @@ type Answer = fn(&StepCall) -> Result<Value, StepError>;
 
 /// By key.
 const ANSWERS: &[(&str, Answer)] = &[
+    ("batch", batch),
     ("command", command),
+    ("efd_query", efd_query),
     ("http", http),
+    ("noteburst", noteburst),
     ("ocps", ocps),
     ("sal", sal),
     ("script_queue", script_queue),
     ("slack", slack),
+    ("times_square", times_square),
+    ("uws", uws),
 ];
+
+fn batch(call: &StepCall) -> Result<Value, StepError> {
+    let detectors = match call.params.get("detectors") {
+        Some(Value::Number(n)) => n.as_u64().unwrap_or_default(),
+        Some(Value::Array(all)) => all.len() as u64,
+        _ => 1,
+    };
+    Ok(
+        json!({"cluster": id(call), "jobs": detectors, "succeeded": detectors, "failed": 0, "detectors": [], "failures": {}}),
+    )
+}
 
 fn command(call: &StepCall) -> Result<Value, StepError> {
     let program = call.params.get("program").cloned().unwrap_or_default();
     Ok(
         json!({"severity": 1, "reason": "simulated", "values": {"program": program}, "units": {}, "files": {}}),
     )
+}
+
+/// An empty table: nothing is asked.
+fn efd_query(_: &StepCall) -> Result<Value, StepError> {
+    Ok(json!({"time": [], "columns": {}, "n": 0, "truncated": false, "files": {}}))
 }
 
 fn http(_: &StepCall) -> Result<Value, StepError> {
@@ -60,6 +81,24 @@ fn script_queue(call: &StepCall) -> Result<Value, StepError> {
         return Ok(result);
     }
     Err(StepError::permanent(format!("script {path} failed (simulated)")).with_result(result))
+}
+
+/// The parameters come back as values.
+fn noteburst(call: &StepCall) -> Result<Value, StepError> {
+    let values = call.params.get("parameters").cloned().unwrap_or_default();
+    Ok(json!({"job_id": id(call), "outcome": "succeeded", "files": {}, "values": values}))
+}
+
+fn times_square(call: &StepCall) -> Result<Value, StepError> {
+    let page = call.params.get("page").or_else(|| call.params.get("github")).cloned().unwrap_or_default();
+    Ok(json!({"page": page, "title": "simulated", "files": {}}))
+}
+
+fn uws(call: &StepCall) -> Result<Value, StepError> {
+    Ok(json!({
+        "job_id": id(call), "run_id": call.id.run_id, "phase": "completed", "outcome": "succeeded", "duration_s": 5.0,
+        "files": {}, "left_out": [], "values": null,
+    }))
 }
 
 /// Pipelines that end in `false.yaml` fail, `fault.yaml` cannot be submitted, all others succeed.

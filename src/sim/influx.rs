@@ -11,9 +11,9 @@
 //! the tests of [`crate::outputs::efd`], which run against all of them.
 
 mod line;
-mod listener;
+pub(in crate::sim) mod listener;
 mod said;
-mod server;
+pub(in crate::sim) mod server;
 mod shapes;
 mod store;
 

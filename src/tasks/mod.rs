@@ -14,6 +14,7 @@ pub mod analysis;
 pub mod call;
 pub mod driver;
 pub mod peers;
+pub mod notebook;
 pub mod plan;
 pub mod run;
 pub mod runs;

@@ -59,16 +59,46 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Answer, SendError> {
 /// # Errors
 /// As [`send`].
 pub(crate) async fn send_reading(request: RequestBuilder, most: usize) -> Result<Answer, SendError> {
-    let response = request.send().await.map_err(lost)?;
+    let response = open(request).await?;
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let retry_after = retry_after.map(|s| Duration::from_secs(s).min(LONGEST_WAIT));
     let headers = response.headers().clone();
-    let (body, cut) = body(response, most).await?;
+    let (body, cut) = bytes(response, most).await?;
+    let body = String::from_utf8_lossy(&body).into_owned();
     Ok(Answer { status, body, headers, cut, retry_after })
 }
 
-async fn body(mut response: Response, most: usize) -> Result<(String, bool), SendError> {
+/// An answer of any status that need not be text.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+    /// There was more than was wanted.
+    pub(crate) cut: bool,
+}
+
+/// Sends a request and reads at most so many bytes of the answer.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) async fn fetch(request: RequestBuilder, most: usize) -> Result<Fetched, SendError> {
+    let response = open(request).await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let (bytes, cut) = bytes(response, most).await?;
+    Ok(Fetched { status, headers, bytes, cut })
+}
+
+/// Sends a request; its answer is read by the caller.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) async fn open(request: RequestBuilder) -> Result<Response, SendError> {
+    request.send().await.map_err(lost)
+}
+
+async fn bytes(mut response: Response, most: usize) -> Result<(Vec<u8>, bool), SendError> {
     let (mut bytes, mut cut) = (Vec::new(), false);
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         bytes.extend_from_slice(&chunk);
@@ -78,7 +108,7 @@ async fn body(mut response: Response, most: usize) -> Result<(String, bool), Sen
             break;
         }
     }
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), cut))
+    Ok((bytes, cut))
 }
 
 fn lost(error: reqwest::Error) -> SendError {
@@ -92,7 +122,7 @@ fn lost(error: reqwest::Error) -> SendError {
 }
 
 /// A short line of the other side's answer.
-pub(super) fn words(body: &str) -> String {
+pub(crate) fn words(body: &str) -> String {
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(WORDS) {
         Some((end, _)) => format!("{} ...", &line[..end]),

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-pub(super) struct Breakable {
-    pub(super) listener: TcpListener,
-    pub(super) broken: CancellationToken,
+pub(in crate::sim) struct Breakable {
+    pub(in crate::sim) listener: TcpListener,
+    pub(in crate::sim) broken: CancellationToken,
 }
 
 impl axum::serve::Listener for Breakable {
@@ -28,7 +28,7 @@ impl axum::serve::Listener for Breakable {
     }
 }
 
-pub(super) struct BreakableStream {
+pub(in crate::sim) struct BreakableStream {
     stream: TcpStream,
     broken: Pin<Box<WaitForCancellationFutureOwned>>,
 }

@@ -104,7 +104,7 @@ async fn gate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -
 }
 
 /// A body that ends in an error: hyper closes the connection in the middle.
-fn broken_off(status: StatusCode, start: Bytes) -> Response {
+pub(in crate::sim) fn broken_off(status: StatusCode, start: Bytes) -> Response {
     let parts = [Ok(start), Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe))];
     // A body is not allowed with 204.
     let status = if status == StatusCode::NO_CONTENT { StatusCode::OK } else { status };

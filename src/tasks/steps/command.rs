@@ -34,9 +34,10 @@ pub mod answer;
 mod config;
 #[cfg(test)]
 mod tests;
-mod work_folder;
+pub(super) mod work_folder;
 
 pub use config::CommandConfig;
+pub(super) use config::environment;
 
 /// Programs at a time.
 const CONCURRENCY: usize = 4;

@@ -26,14 +26,22 @@
 pub mod analysis;
 #[cfg(test)]
 pub(crate) mod bench;
+pub mod batch;
 pub mod command;
+pub mod efd_query;
 pub mod http;
+#[cfg(test)]
+mod lives;
+pub mod noteburst;
 pub mod ocps;
 pub mod sal;
 pub mod script_queue;
+mod service;
 pub mod slack;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod times_square;
+pub mod uws;
 
 use std::sync::Arc;
 
@@ -154,6 +162,17 @@ pub(crate) fn given(backend: &str, result: &Value) -> Result<StepOutcome, StepEr
     match backend {
         "ocps" => ocps::given(result),
         "script_queue" => script_queue::given(result),
+        "uws" | "noteburst" => given_outcome(result),
+        _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
+    }
+}
+
+/// The same where the result says `outcome`.
+fn given_outcome(result: &Value) -> Result<StepOutcome, StepError> {
+    match result.get("outcome").and_then(Value::as_str) {
+        Some(other) if other != "succeeded" => {
+            Err(StepError::permanent(format!("its outcome is {other}")).with_result(result.clone()))
+        }
         _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
     }
 }

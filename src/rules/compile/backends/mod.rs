@@ -5,13 +5,18 @@
 //! workflow's compiler; nothing of that is repeated here. How a step is carried out is in `tasks/steps/<key>.rs`.
 
 mod analysis;
+mod batch;
 mod command;
+mod efd_query;
 mod http;
 pub(in crate::rules) mod keys;
+mod noteburst;
 mod ocps;
 mod sal;
 mod script_queue;
 mod slack;
+mod times_square;
+mod uws;
 
 use serde_json::{Value as Json, json};
 
@@ -25,17 +30,21 @@ use keys::KeySpec;
 /// Every backend that rules can name.
 pub(in crate::rules) const ALL: &[&Backend] = &[
     &analysis::BACKEND,
+    &batch::BACKEND,
     &command::BACKEND,
+    &efd_query::BACKEND,
     &http::BACKEND,
+    &noteburst::BACKEND,
     &ocps::BACKEND,
     &sal::BACKEND,
     &script_queue::BACKEND,
     &slack::BACKEND,
+    &times_square::BACKEND,
+    &uws::BACKEND,
 ];
 
 /// Backends of the language that this version does not have: refused by name.
-pub(in crate::rules) const LATER: &[&str] =
-    &["batch", "efd_query", "influx_task", "notebook", "noteburst", "times_square", "uws"];
+pub(in crate::rules) const LATER: &[&str] = &["influx_task", "notebook"];
 
 /// The fields of a result that are known before it is there.
 pub(in crate::rules) type Fields = Vec<(&'static str, ResultType)>;

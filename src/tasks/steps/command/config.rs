@@ -87,18 +87,30 @@ impl CommandConfig {
         &self,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<(String, String)>, Vec<String>> {
-        let mut all: BTreeMap<String, String> =
-            BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
-        let mut problems = Vec::new();
-        for name in &self.pass_environment {
-            match lookup(name) {
-                Some(value) => drop(all.insert(name.clone(), value)),
-                None => problems.push(format!("pass_environment: the variable {name} is not set")),
-            }
-        }
-        all.extend(self.environment.clone());
-        if problems.is_empty() { Ok(all.into_iter().collect()) } else { Err(problems) }
+        environment(&self.environment, &self.pass_environment, lookup)
     }
+}
+
+/// The environment of a program: PATH and LANG, variables of our own environment, and those that the site gives.
+///
+/// # Errors
+/// One line for each variable that is to be passed and is not set.
+pub(in crate::tasks::steps) fn environment(
+    own: &BTreeMap<String, String>,
+    pass: &[String],
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, Vec<String>> {
+    let mut all: BTreeMap<String, String> =
+        BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
+    let mut problems = Vec::new();
+    for name in pass {
+        match lookup(name) {
+            Some(value) => drop(all.insert(name.clone(), value)),
+            None => problems.push(format!("pass_environment: the variable {name} is not set")),
+        }
+    }
+    all.extend(own.clone());
+    if problems.is_empty() { Ok(all.into_iter().collect()) } else { Err(problems) }
 }
 
 fn executables(folder: &Path) -> Result<BTreeMap<String, Vec<String>>, String> {

@@ -53,14 +53,14 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What one program may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) memory_kb: u64,
-    pub(super) file_bytes: u64,
+pub(in crate::tasks::steps) struct Limits {
+    pub(in crate::tasks::steps) memory_kb: u64,
+    pub(in crate::tasks::steps) file_bytes: u64,
 }
 
 /// What can be told of a program of an earlier process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::tasks::steps) enum Found {
     /// It will never start now.
     NeverStarted,
     Lives,
@@ -71,13 +71,13 @@ pub(super) enum Found {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct WorkFolder {
+pub(in crate::tasks::steps) struct WorkFolder {
     path: PathBuf,
 }
 
 impl WorkFolder {
     /// A new folder for an attempt; those of long ago are removed.
-    pub(super) fn make(work: &Path, id: &StepId) -> io::Result<WorkFolder> {
+    pub(in crate::tasks::steps) fn make(work: &Path, id: &StepId) -> io::Result<WorkFolder> {
         fs::create_dir_all(work)?;
         prune(work)?;
         let base = plain_name(&format!("{}_{}_{}", id.run_id, id.step, id.attempt));
@@ -97,26 +97,31 @@ impl WorkFolder {
     }
 
     /// The folder of that name, if it is one of ours.
-    pub(super) fn of(work: &Path, name: &str) -> Option<WorkFolder> {
+    pub(in crate::tasks::steps) fn of(work: &Path, name: &str) -> Option<WorkFolder> {
         let path = work.join(name);
         let path = path.canonicalize().unwrap_or(path);
         is_plain(name).then_some(WorkFolder { path })
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(in crate::tasks::steps) fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    pub(super) fn artifacts(&self) -> PathBuf {
+    pub(in crate::tasks::steps) fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")
     }
 
-    pub(super) fn write_request(&self, request: &Value) -> io::Result<()> {
-        fs::write(self.path.join("request"), format!("{request}\n"))
+    pub(in crate::tasks::steps) fn write_request(&self, request: &Value) -> io::Result<()> {
+        self.write_input(&format!("{request}\n"))
+    }
+
+    /// The program's standard input.
+    pub(in crate::tasks::steps) fn write_input(&self, input: &str) -> io::Result<()> {
+        fs::write(self.path.join("request"), input)
     }
 
     /// Starts a program in a process group of its own. It does not end with us.
-    pub(super) fn start(
+    pub(in crate::tasks::steps) fn start(
         &self,
         argv: &[String],
         environment: &[(String, String)],
@@ -141,7 +146,7 @@ impl WorkFolder {
     }
 
     /// What became of the program. One that has not started yet never will.
-    pub(super) fn look(&self) -> Found {
+    pub(in crate::tasks::steps) fn look(&self) -> Found {
         if self.exit().is_some() {
             return Found::Ended;
         }
@@ -159,12 +164,12 @@ impl WorkFolder {
     }
 
     /// The exit code.
-    pub(super) fn exit(&self) -> Option<i32> {
+    pub(in crate::tasks::steps) fn exit(&self) -> Option<i32> {
         fs::read_to_string(self.path.join("exit")).ok()?.trim().parse().ok()
     }
 
     /// What it wrote to its standard output.
-    pub(super) fn answer(&self) -> Result<String, String> {
+    pub(in crate::tasks::steps) fn answer(&self) -> Result<String, String> {
         let path = self.path.join("stdout");
         let size = fs::metadata(&path).map_err(|e| e.to_string())?.len();
         if size > ANSWER_BYTES {
@@ -176,7 +181,7 @@ impl WorkFolder {
     }
 
     /// The end of what it wrote to its standard error.
-    pub(super) fn log(&self) -> String {
+    pub(in crate::tasks::steps) fn log(&self) -> String {
         let read = || -> io::Result<String> {
             let mut file = fs::File::open(self.path.join("stderr"))?;
             let size = file.metadata()?.len();
@@ -190,7 +195,12 @@ impl WorkFolder {
 
     /// Keeps what it put into its folder of artifacts, and its log. What cannot be kept is told in our own log only: the result
     /// counts without it.
-    pub(super) async fn keep_files(&self, id: &StepId, shelf: &dyn Shelf, limits: &Limits) -> Vec<StepFile> {
+    pub(in crate::tasks::steps) async fn keep_files(
+        &self,
+        id: &StepId,
+        shelf: &dyn Shelf,
+        limits: &Limits,
+    ) -> Vec<StepFile> {
         let mut paths: Vec<PathBuf> = match fs::read_dir(self.artifacts()) {
             Ok(entries) => entries.filter_map(Result::ok).map(|e| e.path()).collect(),
             Err(_) => Vec::new(),
@@ -227,7 +237,7 @@ impl WorkFolder {
     }
 
     /// Asks the program and all it started to end, and makes it so.
-    pub(super) async fn stop(&self) {
+    pub(in crate::tasks::steps) async fn stop(&self) {
         let Some(pid) = self.group().filter(|pid| self.is_ours(*pid)) else { return };
         // What has ended meanwhile needs no signal.
         kill_process_group(pid, Signal::TERM).ok();
@@ -240,7 +250,7 @@ impl WorkFolder {
     }
 
     /// Ends what the program left running when it ended.
-    pub(super) fn end_group(&self) {
+    pub(in crate::tasks::steps) fn end_group(&self) {
         if let Some(pid) = self.group() {
             // Mostly there is nothing.
             kill_process_group(pid, Signal::KILL).ok();
