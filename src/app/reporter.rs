@@ -94,7 +94,7 @@ impl Reporter {
 fn write(folder: &ReportFolder, job: &ReportJob, catcher: &str, site_name: &str) -> Result<String, String> {
     let report = Report::of_run(&job.run, about(job, catcher, site_name));
     let name = report.file_name();
-    folder.write(&name, &render_html(&report)).map_err(|e| e.to_string())?;
+    folder.write(&name, render_html(&report)).map_err(|e| e.to_string())?;
     Ok(name)
 }
 

@@ -200,7 +200,7 @@ pub enum RunEvent {
         reason: String,
     },
     /// The driver reports on one of its steps.
-    Report(StepReport),
+    Report(Box<StepReport>),
     /// The process has been started again, and the driver knows nothing of it yet.
     Resume,
     /// Time has passed.
@@ -357,7 +357,7 @@ impl Run {
                 }
                 self.stop(Stop::Cancelled(reason), now, out);
             }
-            RunEvent::Report(report) => self.report(report, now, out)?,
+            RunEvent::Report(report) => self.report(*report, now, out)?,
             RunEvent::Resume => self.resume(now, out),
             RunEvent::Tick => self.tick(now, out),
             RunEvent::Judged { severity } => {

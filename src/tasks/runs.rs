@@ -237,7 +237,7 @@ impl Runs {
     /// Takes a report of the driver. One that fits nothing is counted and otherwise ignored.
     pub fn report(&mut self, report: StepReport, now: Tai, out: &mut Vec<RunAction>) {
         let id = report.id.run_id.clone();
-        if let Err(illegal) = self.apply(&id, RunEvent::Report(report), now, out) {
+        if let Err(illegal) = self.apply(&id, RunEvent::Report(Box::new(report)), now, out) {
             self.illegal_reports += 1;
             tracing::debug!("{illegal}");
         }

@@ -105,9 +105,9 @@ fn markdown(page: &mut String, source: &str) {
         let level = block.chars().take_while(|c| *c == '#').count();
         let heading = (1..=5).contains(&level) && block[level..].starts_with(' ') && !block.contains('\n');
         let written = if heading {
-            write!(page, "<h{0}>{1}</h{0}>\n", level + 1, escaped(block[level..].trim()))
+            writeln!(page, "<h{0}>{1}</h{0}>", level + 1, escaped(block[level..].trim()))
         } else {
-            write!(page, "<p style=\"white-space:pre-line\">{}</p>\n", escaped(block))
+            writeln!(page, "<p style=\"white-space:pre-line\">{}</p>", escaped(block))
         };
         written.expect("writing to a String cannot fail");
     }

@@ -89,7 +89,7 @@ impl Bench {
 
     fn report(&mut self, step: &str, attempt: u32, kind: StepReportKind) -> Result<(), IllegalReport> {
         let id = StepId { run_id: self.run.id().to_owned(), step: step.to_owned(), attempt };
-        self.take(RunEvent::Report(StepReport { id, kind }))
+        self.take(RunEvent::Report(Box::new(StepReport { id, kind })))
     }
 
     fn ok(&mut self, step: &str) {
@@ -284,7 +284,7 @@ fn events_that_fit_no_state_change_nothing() {
             RunEvent::Start,
             RunEvent::Skip { reason: String::new() },
             RunEvent::Cancel { reason: String::new() },
-            RunEvent::Report(StepReport { id, kind: StepReportKind::Started }),
+            RunEvent::Report(Box::new(StepReport { id, kind: StepReportKind::Started })),
         ]
     };
     let mut b = Bench::started(plan(&[("a", &[])]));
@@ -348,7 +348,7 @@ fn without_its_rule_a_run_follows_what_runs_and_begins_nothing() {
     let mut b = Bench::started(plan(&[("a", &[]), ("b", &["a"])]));
     let id = StepId { run_id: b.run.id().to_owned(), step: "a".to_owned(), attempt: 1 };
     let kind = StepReportKind::Ended(Ok(StepOutcome::default()));
-    b.run.step(RunEvent::Report(StepReport { id, kind }), None, Tai(1001.0), &mut b.out).unwrap();
+    b.run.step(RunEvent::Report(Box::new(StepReport { id, kind })), None, Tai(1001.0), &mut b.out).unwrap();
     assert_eq!(b.states(), ["succeeded", "failed"]);
     assert!(b.run.error.contains("revision 0011223344556677 cannot be used any more"), "{}", b.run.error);
 }

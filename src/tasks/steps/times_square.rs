@@ -214,7 +214,7 @@ impl TimesSquareBackend {
             }
             if streams {
                 match self.watch(wanted).await? {
-                    Watched::There(event) => return Ok(event),
+                    Watched::There(event) => return Ok(*event),
                     Watched::Nothing => tokio::time::sleep(self.ask_again).await,
                     Watched::NoStream => streams = false,
                 }
@@ -241,7 +241,7 @@ impl TimesSquareBackend {
             };
             while let Some(event) = events.next().await {
                 match event.state() {
-                    State::There => return Ok(Watched::There(event)),
+                    State::There => return Ok(Watched::There(Box::new(event))),
                     State::Failed(error) => return Err(error.class(&wanted.page.name)),
                     State::Going => {}
                     State::Nothing => return Ok(Watched::Nothing),
@@ -286,7 +286,7 @@ impl TimesSquareBackend {
 
 /// What a stream of events told.
 enum Watched {
-    There(Event),
+    There(Box<Event>),
     Nothing,
     NoStream,
 }

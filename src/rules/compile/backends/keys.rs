@@ -39,8 +39,6 @@ pub(in crate::rules) enum Kind {
     Name,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A number between these, both included.
-    Number(f64, f64),
     /// A whole number between these, both included.
     Whole(i64, i64),
     /// True or false.
@@ -61,8 +59,7 @@ impl Kind {
             Kind::Text => "text".to_owned(),
             Kind::Name => "text without anything to fill in".to_owned(),
             Kind::Word(words) => format!("one of: {}", words.join(", ")),
-            Kind::Number(from, to) => between("a number", &from, &to, *to == f64::INFINITY),
-            Kind::Whole(from, to) => between("a whole number", from, to, *to == i64::MAX),
+            Kind::Whole(from, to) => between(from, to),
             Kind::Flag => "true or false".to_owned(),
             Kind::Duration => "a duration, with its unit: 30s, 10m, 1h30m".to_owned(),
             Kind::Texts => "a text or a list of texts".to_owned(),
@@ -79,11 +76,6 @@ impl Kind {
             _ if template => true,
             Kind::Text => node.scalar_text(source).is_some(),
             Kind::Word(words) => node.scalar_text(source).is_some_and(|t| words.contains(&t.trim())),
-            Kind::Number(from, to) => match node.value {
-                Yaml::Int(v) => (*from..=*to).contains(&(v as f64)),
-                Yaml::Float(v) => (*from..=*to).contains(&v),
-                _ => false,
-            },
             Kind::Whole(from, to) => matches!(node.value, Yaml::Int(v) if (*from..=*to).contains(&v)),
             Kind::Flag => matches!(node.value, Yaml::Bool(_)),
             Kind::Duration => matches!(&node.value, Yaml::Text(t) if parse_duration(t.trim()).is_some()),
@@ -101,7 +93,6 @@ impl Kind {
             Kind::Name => json!({"type": "string"}),
             // A template may stand for the word.
             Kind::Word(words) => json!({"type": "string", "examples": words}),
-            Kind::Number(..) => json!({"type": ["number", "string"]}),
             Kind::Whole(..) => json!({"type": ["integer", "string"]}),
             Kind::Flag => json!({"type": ["boolean", "string"]}),
             Kind::Duration => json!({"type": "string", "examples": ["30s", "10m"]}),
@@ -114,8 +105,11 @@ impl Kind {
     }
 }
 
-fn between(what: &str, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display, open: bool) -> String {
-    if open { format!("{what}, at least {from}") } else { format!("{what}, {from} to {to}") }
+fn between(from: &i64, to: &i64) -> String {
+    match *to {
+        i64::MAX => format!("a whole number, at least {from}"),
+        to => format!("a whole number, {from} to {to}"),
+    }
 }
 
 /// Checks a mapping; every mistake is told at its place. `what` names it in messages.
@@ -165,11 +159,10 @@ mod tests {
         let problems = Problems::new(&file);
         let node = parse(&file, &problems.source).unwrap();
         let Yaml::List(all) = &node.value else { panic!() };
-        let table: [(Kind, [u8; 9]); 10] = [
+        let table: [(Kind, [u8; 9]); 9] = [
             (Kind::Text, [1, 1, 1, 1, 1, 1, 0, 0, 1]),
             (Kind::Name, [1, 0, 1, 1, 1, 1, 0, 0, 0]),
             (Kind::Word(&["a", "b"]), [1, 1, 0, 0, 0, 0, 0, 0, 0]),
-            (Kind::Number(0.0, 2.5), [0, 1, 0, 1, 0, 0, 0, 0, 0]),
             (Kind::Whole(1, i64::MAX), [0, 1, 1, 0, 0, 0, 0, 0, 0]),
             (Kind::Flag, [0, 1, 0, 0, 1, 0, 0, 0, 0]),
             (Kind::Duration, [0, 1, 0, 0, 0, 1, 0, 0, 0]),
@@ -183,6 +176,5 @@ mod tests {
             }
         }
         assert_eq!(Kind::Whole(1, i64::MAX).words(), "a whole number, at least 1");
-        assert_eq!(Kind::Number(0.0, 1.0).words(), "a number, 0 to 1");
     }
 }

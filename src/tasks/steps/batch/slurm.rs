@@ -99,8 +99,8 @@ impl Scheduler for Slurm {
 
     async fn find(&self, name: &str) -> Result<Option<String>, String> {
         let lines = self.lines(&[&format!("--name={name}")]).await?;
-        let ids = lines.iter().filter_map(|line| line.split(['_', '|']).next());
-        Ok(ids.filter(|id| id.parse::<u64>().is_ok()).next_back().map(str::to_owned))
+        let mut ids = lines.iter().filter_map(|line| line.split(['_', '|']).next());
+        Ok(ids.rfind(|id| id.parse::<u64>().is_ok()).map(str::to_owned))
     }
 
     async fn look(&self, cluster: &str) -> Result<BTreeMap<usize, JobState>, String> {

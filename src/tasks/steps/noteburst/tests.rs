@@ -109,7 +109,7 @@ async fn the_outcomes_are_told_apart() {
         (SimEnd::Lost, ErrorClass::UnknownOutcome, "does not know notebook job"),
     ];
     for (end, class, words) in table {
-        let (site, bench) = (Site::new(&[end.clone()]).await, Bench::new());
+        let (site, bench) = (Site::new(std::slice::from_ref(&end)).await, Bench::new());
         let error = bench.run(&site.backend(), &seeing()).await.unwrap_err();
         assert_eq!(error.class, class, "{end:?}: {error}");
         assert!(error.text.contains(words), "{end:?}: {error}");

@@ -379,7 +379,7 @@ impl Script {
             _ => String::new(),
         };
         let name = self.name();
-        let died = !self.latest.as_ref().is_some_and(|s| s.state >= state::FAILING);
+        let died = self.latest.as_ref().is_none_or(|s| s.state < state::FAILING);
         let error = match end {
             End::Done => {
                 return Over {

@@ -220,7 +220,7 @@ async fn a_stopped_job_is_deleted_and_its_log_kept() {
     let error = error.unwrap_err();
     assert_eq!(error.class, ErrorClass::Aborted);
     assert!(error.text.contains("enough; job") && error.text.contains("was deleted"), "{error}");
-    assert_eq!(sim.play(|p| p.deleted.clone()), [error.backend_id.clone()]);
+    assert_eq!(sim.play(|p| p.deleted.clone()), std::slice::from_ref(&error.backend_id));
     assert_eq!(text_of(&shelf, "ocps.log"), "pipetask run\n");
 }
 
