@@ -433,6 +433,4 @@ async fn read(reader: &mut Option<Box<dyn Reader>>, batch: &mut Batch) {
 }
 
 #[cfg(test)]
-mod other_topics;
-#[cfg(test)]
 mod tests;

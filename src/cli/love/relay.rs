@@ -47,8 +47,6 @@ struct Entry {
     name: String,
     /// Which alarms of the Catcher it shows.
     glob: String,
-    /// Which of these another entry shows.
-    but_not: Vec<String>,
 }
 
 /// True if the rule files are right, and no name is taken.
@@ -96,16 +94,7 @@ fn entries<'r>(rules: impl Iterator<Item = &'r Rule>, prefix: &str) -> Vec<Entry
         true => format!("{}*", literal(&rule.alarm_name(Some("")))),
         false => literal(&rule.name),
     };
-    let entry = |rule: &&Rule| {
-        let below = rule.alarm_name(Some(""));
-        let but_not = shown.iter().filter(|other| rule.is_keyed() && other.name.starts_with(&below));
-        Entry {
-            name: format!("{prefix}{}", rule.name),
-            glob: glob(rule),
-            but_not: but_not.map(|other| glob(other)).collect(),
-        }
-    };
-    shown.iter().map(entry).collect()
+    shown.iter().map(|rule| Entry { name: format!("{prefix}{}", rule.name), glob: glob(rule) }).collect()
 }
 
 /// A name as a glob that means only it.
@@ -166,9 +155,7 @@ fn text(entries: &[Entry], args: &Args) -> String {
     ));
     for entry in entries {
         let (name, glob) = (quoted(&entry.name), quoted(&entry.glob));
-        let but_not = entry.but_not.iter().map(|glob| quoted(glob)).collect::<Vec<_>>().join(", ");
-        let but_not = if but_not.is_empty() { but_not } else { format!(", but_not: [{but_not}]") };
-        text.push_str(&format!("  - {{name: {name}, index: {index}, alarms: [{glob}]{but_not}}}\n"));
+        text.push_str(&format!("  - {{name: {name}, index: {index}, alarms: [{glob}]}}\n"));
     }
     let name = quoted(&format!("{}{OTHERS}", args.prefix));
     text.push_str(&format!("  - name: {name}\n    index: {index}\n    alarms: [\"*\"]\n    but_not:\n"));

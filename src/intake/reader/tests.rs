@@ -10,6 +10,8 @@ use super::*;
 use crate::rules::{FieldNeed, History, Part};
 use crate::tasks::series::{RecentSamples, SeriesRequest};
 
+mod other_topics;
+
 const SUBNAME: &str = "test";
 
 /// A bus, a writer of ESS airFlow records, and what has been seen.
