@@ -1,8 +1,8 @@
 //! Jupyter notebooks as data: parameters written into them, what an executed one gave, a page made of it. Pure.
 //!
-//! * [`inject`]: parameters in the way of papermill, for executors that take no parameters
+//! * [`inject()`]: parameters in the way of papermill, for executors that take no parameters
 //! * [`values`], [`error`]: what an executed notebook says
-//! * [`html`]: a page to read, where nothing else makes one
+//! * [`html()`]: a page to read, where nothing else makes one
 
 mod html;
 mod inject;

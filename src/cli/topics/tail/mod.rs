@@ -32,7 +32,7 @@ pub(in crate::cli) struct Args {
     /// or names on the bus (lsst.square.metric).
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// Only these fields: speed, direction, temperatureItem[3], run.visit.
+    /// Only these fields: speed, direction, `temperatureItem[3]`, run.visit.
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
     fields: Vec<String>,
     /// First what was there since then: UTC (`2026-11-21T03:00`), or so long ago (`-10m`).
