@@ -24,8 +24,22 @@ pub(crate) struct Bed {
     pub(crate) raised: Option<BTreeMap<String, i64>>,
 }
 
-/// Compiles a rule file.
+/// Rules of one file: more are more than a rule file may hold.
+const OF_A_FILE: usize = 1000;
+
+/// Compiles a rule file, in parts where it is too large for one.
 pub(crate) fn compiled(text: &str) -> anyhow::Result<Vec<Arc<Rule>>> {
+    let begin = "  - name: ";
+    let rules: Vec<&str> =
+        text.trim_start_matches("rules:\n").split(begin).filter(|r| !r.is_empty()).collect();
+    let mut all = Vec::new();
+    for part in rules.chunks(OF_A_FILE) {
+        all.extend(of_file(&format!("rules:\n{begin}{}", part.join(begin)))?);
+    }
+    Ok(all)
+}
+
+fn of_file(text: &str) -> anyhow::Result<Vec<Arc<Rule>>> {
     let file = SourceFile { name: "bench.yaml".into(), text: text.into() };
     compile(&file, &sal_idl::Library::embedded()).map_err(|all| {
         let told: Vec<String> = all.iter().take(3).map(|d| d.render(false)).collect();
