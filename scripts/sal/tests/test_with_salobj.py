@@ -180,7 +180,7 @@ class ScriptsTestCase(unittest.IsolatedAsyncioTestCase):
             async with self.script(WaitForResult, **config) as script:
                 # Of before it runs: does not count.
                 await publish("R", "run2", 4)
-                await self.until(lambda: script.catcher.evt_result.nqueued == 1)
+                await self.until(lambda: getattr(script.catcher.evt_result.get(), "severity", 0) == 4)
                 running = asyncio.create_task(script.do_run(script.cmd_run.DataType()))
                 await self.until(lambda: script.catcher.evt_result.nqueued == 0)
                 await publish("R", "run1", 4)
