@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::command::work_folder::{Found, Limits, WorkFolder};
-use super::service::{Pauses, run_id};
+use super::service::{Pauses, certain, run_id};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
 use config::System;
@@ -45,8 +45,6 @@ pub use config::{BatchConfig, BatchJob};
 
 /// Submissions followed at a time.
 const CONCURRENCY: usize = 16;
-/// Looks for a submission before it counts as not there; SLURM's database hears of one a little late.
-const LOOKS: usize = 3;
 /// Looks in a row that do not show a job before it counts as lost: it may be on its way from the queue to the history.
 const MISSING_LOOKS: usize = 5;
 /// How far back the systems are asked by batch name.
@@ -176,17 +174,7 @@ impl BatchBackend {
 
     /// The submission of that name, asked for until the system answers, several times if it knows none.
     async fn certain(&self, name: &str) -> Option<String> {
-        let mut pauses = Pauses::new(self.poll);
-        let mut looks = 0;
-        loop {
-            match self.scheduler.find(name).await {
-                Ok(Some(cluster)) => return Some(cluster),
-                Ok(None) if looks + 1 >= LOOKS => return None,
-                Ok(None) => looks += 1,
-                Err(error) => tracing::warn!("batch: {error}"),
-            }
-            pauses.wait().await;
-        }
+        certain(self.poll, "batch", || self.scheduler.find(name)).await
     }
 
     /// The submission is ours: from here on it is followed, also after a restart.
@@ -428,16 +416,13 @@ impl Backend for BatchBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        let Some(memo) = memo else { return self.begin_late(call, step).await };
-        match serde_json::from_value::<Memo>(memo) {
-            Ok(Memo { cluster: Some(cluster), .. }) => {
+        match super::recalled::<Memo>(memo, "jobs")? {
+            None => self.begin_late(call, step).await,
+            Some(Memo { cluster: Some(cluster), .. }) => {
                 step.progress(&cluster).await;
                 self.follow(call, &cluster, step).await
             }
-            Ok(memo) => self.look_back(call, memo, step).await,
-            Err(e) => {
-                Err(StepError::unknown(format!("the journal's record of the jobs cannot be read: {e}")))
-            }
+            Some(memo) => self.look_back(call, memo, step).await,
         }
     }
 }

@@ -263,12 +263,9 @@ impl Backend for CommandBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        let Some(memo) = memo else { return self.begin_late(call, step).await };
-        match serde_json::from_value::<Memo>(memo) {
-            Ok(memo) => self.go_on(call, &memo, step).await,
-            Err(e) => {
-                Err(StepError::unknown(format!("the journal's record of the program cannot be read: {e}")))
-            }
+        match super::recalled::<Memo>(memo, "program")? {
+            None => self.begin_late(call, step).await,
+            Some(memo) => self.go_on(call, &memo, step).await,
         }
     }
 }

@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use salobj::Tai;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -190,6 +191,16 @@ pub(crate) fn in_time(call: &StepCall, now: Tai) -> Result<(), StepError> {
         "it had not been sent before the restart, and its trigger is {late:.0} s older than max_event_age allows; \
          nothing was sent"
     )))
+}
+
+/// What a step recorded before the restart, in its backend's form. `of` names what it is about.
+///
+/// # Errors
+/// Unknown outcome: it cannot be read.
+pub(crate) fn recalled<M: DeserializeOwned>(memo: Option<Value>, of: &str) -> Result<Option<M>, StepError> {
+    memo.map(serde_json::from_value)
+        .transpose()
+        .map_err(|e| StepError::unknown(format!("the journal's record of the {of} cannot be read: {e}")))
 }
 
 /// Something that can carry out steps.

@@ -270,16 +270,7 @@ impl Backend for NoteburstBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        let memo = match memo.map(serde_json::from_value::<Memo>) {
-            None => None,
-            Some(Ok(memo)) => Some(memo),
-            Some(Err(e)) => {
-                return Err(StepError::unknown(format!(
-                    "the journal's record of the notebook cannot be read: {e}"
-                )));
-            }
-        };
-        match memo {
+        match super::recalled::<Memo>(memo, "notebook")? {
             Some(Memo { job_id: Some(id) }) => {
                 step.progress(&id).await;
                 self.follow(call, &id, step).await

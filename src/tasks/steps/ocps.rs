@@ -323,14 +323,11 @@ impl Backend for OcpsBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        let Some(memo) = memo else {
-            super::in_time(call, self.peers.clock().now())?;
-            return self.begin(call, step).await;
-        };
-        match serde_json::from_value::<Memo>(memo) {
-            Ok(memo) => self.go_on(call, memo, step).await,
-            Err(e) => {
-                Err(StepError::unknown(format!("the journal's record of the command cannot be read: {e}")))
+        match super::recalled::<Memo>(memo, "command")? {
+            Some(memo) => self.go_on(call, memo, step).await,
+            None => {
+                super::in_time(call, self.peers.clock().now())?;
+                self.begin(call, step).await
             }
         }
     }

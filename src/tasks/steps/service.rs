@@ -297,6 +297,29 @@ impl Pauses {
     }
 }
 
+/// How often an answer "there is none" is doubted.
+const LOOKS: usize = 3;
+
+/// What `find` finds, asked until the other side answers, and again if it knows none: what was just submitted may not be in
+/// its list yet. Pauses begin with `first`; `what` names it in the log.
+pub(super) async fn certain<F, E>(first: Duration, what: &str, find: impl Fn() -> F) -> Option<String>
+where
+    F: Future<Output = Result<Option<String>, E>>,
+    E: std::fmt::Display,
+{
+    let mut pauses = Pauses::new(first);
+    let mut looks = 0;
+    loop {
+        match find().await {
+            Ok(Some(id)) => return Some(id),
+            Ok(None) if looks + 1 >= LOOKS => return None,
+            Ok(None) => looks += 1,
+            Err(error) => tracing::warn!("{what}: {error}"),
+        }
+        pauses.wait().await;
+    }
+}
+
 /// What another system knows the work of a step by, the same for all attempts: at most 63 characters, as Kubernetes wants it.
 pub(super) fn run_id(id: &StepId) -> String {
     use sha2::{Digest, Sha256};

@@ -23,7 +23,7 @@ use salobj::{Clock, Tai};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::service::{Failure, Pauses, matches, run_id, texts};
+use super::service::{Failure, Pauses, certain, matches, run_id, texts};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
 use crate::tasks::shelf::{Content, Shelf, plain_name};
@@ -40,8 +40,6 @@ pub use config::{UwsConfig, UwsJob};
 const CONCURRENCY: usize = 16;
 /// The service forgets a job a day after its end: what is older may have run and be gone from the list.
 const FORGOTTEN_S: f64 = 23.0 * 3600.0;
-/// Looks at the list before a job that may have been created counts as not created.
-const LOOKS: usize = 3;
 /// Looks at a job of phase `unknown` before that is the last word.
 const UNKNOWN_LOOKS: usize = 5;
 /// For what is done when a step is stopped.
@@ -183,17 +181,7 @@ impl UwsBackend {
 
     /// Whether the job was created, asked until the service answers.
     async fn certain(&self, key: &str) -> Option<String> {
-        let mut pauses = Pauses::new(self.poll);
-        let mut looks = 0;
-        loop {
-            match self.uws.find(key).await {
-                Ok(Some(id)) => return Some(id),
-                Ok(None) if looks + 1 >= LOOKS => return None,
-                Ok(None) => looks += 1,
-                Err(failure) => tracing::warn!("uws: the list of jobs: {failure}"),
-            }
-            pauses.wait().await;
-        }
+        certain(self.poll, "uws: the list of jobs", || self.uws.find(key)).await
     }
 
     /// The job is ours: from here on it is followed, also after a restart.
@@ -412,17 +400,16 @@ impl Backend for UwsBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        let Some(memo) = memo else {
-            in_time(call, self.clock.now())?;
-            return self.begin(call, step).await;
-        };
-        match serde_json::from_value::<Memo>(memo) {
-            Ok(Memo { job_id: Some(id), .. }) => {
+        match super::recalled::<Memo>(memo, "job")? {
+            None => {
+                super::in_time(call, self.clock.now())?;
+                self.begin(call, step).await
+            }
+            Some(Memo { job_id: Some(id), .. }) => {
                 step.progress(&id).await;
                 self.follow(call, &id, step).await
             }
-            Ok(memo) => self.look_back(call, &memo, step).await,
-            Err(e) => Err(StepError::unknown(format!("the journal's record of the job cannot be read: {e}"))),
+            Some(memo) => self.look_back(call, &memo, step).await,
         }
     }
 }
