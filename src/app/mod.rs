@@ -173,12 +173,12 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         series: Arc::new(series),
         secrets: Arc::clone(&options.secrets),
         work: data.join("work"),
-        shelf,
+        shelf: Arc::clone(&shelf),
     };
     let backends = Arc::new(Backends::new(means, options.csc.simulation_mode != 0)?);
     let step_log = Arc::new(core_handle.clone());
     let (driver, driver_task) =
-        driver(backends.now().to_vec(), &backends.later(), step_log, clock.clone(), reports_in);
+        driver(backends.now().to_vec(), &backends.later(), step_log, Some(shelf), clock.clone(), reports_in);
     let driver_handle = driver.clone();
     parts.add("task driver", async {
         driver_task.run().await;

@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod schema;
 mod schemas;
+mod tasks;
 mod topics;
 
 use std::ffi::OsString;
@@ -57,6 +58,9 @@ enum Command {
     /// Show the Catcher's alarms in LOVE, the operators' display.
     #[command(subcommand)]
     Love(love::Command),
+    /// Look at the runs of a running Catcher, follow them, end them, run them again.
+    #[command(subcommand)]
+    Tasks(tasks::Command),
     /// Print the generated schemas.
     Schema(schema::Args),
     /// Print shell completions.
@@ -110,6 +114,7 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Rules(command) => rules::run(command, &outside),
         Command::Alarms(command) => alarms::run(command, &outside),
+        Command::Tasks(command) => tasks::run(command, &outside),
         Command::Love(command) => love::run(command),
         Command::Replay(args) => replay::run(&args, &outside),
         Command::Topics(command) => topics::run(command, &outside),

@@ -58,10 +58,12 @@ fn semantic(config: &CatcherConfig, sal_index: i32, problems: &mut Vec<String>) 
     for (n, allowed) in config.allowed_commands.iter().enumerate() {
         problems.extend(allowed.problems().iter().map(|p| format!("at allowed_commands[{n}]: {p}")));
     }
-    for (backend, limit) in &config.max_concurrent_steps {
-        if *limit == 0 {
-            problems
-                .push(format!("at max_concurrent_steps.{backend}: 0 would stop the backend; use at least 1"));
+    for (key, limits) in [
+        ("max_concurrent_steps", &config.max_concurrent_steps),
+        ("max_steps_per_minute", &config.max_steps_per_minute),
+    ] {
+        for (backend, _) in limits.iter().filter(|(_, limit)| **limit == 0) {
+            problems.push(format!("at {key}.{backend}: 0 would stop the backend; use at least 1"));
         }
     }
     for (n, window) in config.mute_windows.iter().enumerate() {

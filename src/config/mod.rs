@@ -76,6 +76,9 @@ pub struct CatcherConfig {
     /// How many steps of one backend may be under way at once; a backend that is not named has a number of its own.
     #[serde(default)]
     pub max_concurrent_steps: BTreeMap<String, usize>,
+    /// How many steps of one backend may be begun in any minute; a backend that is not named has no such limit.
+    #[serde(default)]
+    pub max_steps_per_minute: BTreeMap<String, usize>,
     /// Backends of steps that need to be told something.
     #[serde(default)]
     pub backends: BackendsConfig,

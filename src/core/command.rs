@@ -74,6 +74,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Runs the tasks of a run that has ended again, on the same inputs and parameters, as a new run.
+    RerunTask {
+        /// Run id.
+        task_id: String,
+        /// Why.
+        reason: String,
+        /// Who asks; enters the new run's id.
+        sender: Sender,
+    },
     /// Acknowledges alarms.
     Acknowledge {
         /// Exact name or whole-name regular expression.

@@ -33,11 +33,17 @@ impl Core {
                 self.trigger(&rule, &parameters, &sender, now, out)
             }
             Command::CancelTask { task_id, reason } => {
+                if self.runs.settle(&task_id, "") {
+                    return Ok(format!("run {task_id} had failed; it is taken off the list of failed runs"));
+                }
                 let reason = if reason.is_empty() { "cancelled by command" } else { &reason };
                 let mut actions = Vec::new();
                 self.runs.cancel(&task_id, reason, now, &mut actions).map_err(|e| e.to_string())?;
                 self.work_off_actions(actions, now, out);
                 Ok(format!("run {task_id} is being cancelled"))
+            }
+            Command::RerunTask { task_id, reason, sender } => {
+                self.rerun(&task_id, &reason, &sender, now, out)
             }
             Command::Acknowledge { alarm, severity, user } => {
                 let severity = severity_of(severity)?;
@@ -336,7 +342,8 @@ impl Core {
         self.show_tasks(false, out);
     }
 
-    pub(super) fn disable(&mut self) {
+    pub(super) fn disable(&mut self, now: Tai, out: &mut Vec<Output>) {
+        self.cancel_on_disable(now, out);
         self.enabled = false;
         self.engine.sleep();
         self.book.freeze();

@@ -14,7 +14,8 @@ use crate::alarms::{Finding, Severity};
 use crate::journal::Record;
 use crate::rules::{Effect, Input as RuleInput, Mode, Rule, RunRequest};
 use crate::tasks::call::StepReport;
-use crate::tasks::run::{Run, RunAction, RunHeader};
+use crate::tasks::large;
+use crate::tasks::run::{Run, RunAction, RunHeader, StepRun};
 use crate::tasks::runs::SharedPlan;
 use crate::tasks::state::TaskState;
 
@@ -391,17 +392,20 @@ pub(super) fn task_event(run: &Run, step: &str) -> TaskEvent {
         backend_id: step.backend_id.clone(),
         timestamp_started: seconds(step.started),
         timestamp_finished: seconds(step.finished),
-        result: if step.result.is_null() { String::new() } else { step.result.to_string() },
+        result: large::of_step(step),
         error: step.error.clone(),
         ..common
     }
 }
 
 fn results(run: &Run) -> Json {
-    run.steps
-        .iter()
-        .map(|s| (s.name().to_owned(), json!({"state": s.state.word(), "result": s.result})))
-        .collect()
+    let all = |large: bool| -> Json {
+        let own = run.steps.iter().filter(|s| s.item.is_none());
+        let result = |s: &StepRun| if large { large::summary(s) } else { s.result.clone() };
+        own.map(|s| (s.name().to_owned(), json!({"state": s.state.word(), "result": result(s)}))).collect()
+    };
+    let whole = all(false);
+    if whole.to_string().len() <= large::MOST_BYTES { whole } else { all(true) }
 }
 
 fn header(request: &RunRequest) -> (RunHeader, SharedPlan) {
@@ -410,7 +414,13 @@ fn header(request: &RunRequest) -> (RunHeader, SharedPlan) {
     (header, plan_of(&request.rule))
 }
 
-fn header_of(id: &str, rule: &Arc<Rule>, key: Option<String>, occurrence: &str, at: Tai) -> RunHeader {
+pub(super) fn header_of(
+    id: &str,
+    rule: &Arc<Rule>,
+    key: Option<String>,
+    occurrence: &str,
+    at: Tai,
+) -> RunHeader {
     RunHeader {
         id: id.to_owned(),
         rule: rule.name.clone(),
@@ -424,6 +434,6 @@ fn header_of(id: &str, rule: &Arc<Rule>, key: Option<String>, occurrence: &str, 
     }
 }
 
-fn plan_of(rule: &Arc<Rule>) -> SharedPlan {
+pub(super) fn plan_of(rule: &Arc<Rule>) -> SharedPlan {
     rule.clone()
 }

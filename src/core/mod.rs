@@ -19,6 +19,7 @@
 //! * `history`: the alarms' transitions, numbered
 //! * `links`: what rules read of each other and of the EFD
 //! * `effects`: what follows from the engine's and the runs' decisions
+//! * `rerun`: runs once more, and their end when the CSC leaves ENABLED
 //! * `recover`: taking up what the journal kept
 //! * [`selftest`]: the tests inside rule files
 
@@ -30,6 +31,7 @@ mod explain;
 mod history;
 mod links;
 mod recover;
+mod rerun;
 pub mod rule_table;
 pub mod selftest;
 mod show;
@@ -299,7 +301,7 @@ impl Core {
             Input::TableFailed { query, reason } => self.query_failed(&query, Some(&reason)),
             Input::CaughtUp => self.caught_up(now, out),
             Input::Enable => self.enable(now, out),
-            Input::Disable => self.disable(),
+            Input::Disable => self.disable(now, out),
             Input::Resume => self.resume(now, out),
             Input::Checkpoint => self.checkpoint(out),
             Input::IncidentAnswer { id, answer } => self.book.incident_answer(&id, answer),

@@ -23,7 +23,8 @@ impl Core {
 
     /// Runs that wait or are under way; with `finished` also the last ones that ended, oldest first.
     pub(super) fn show_tasks(&self, finished: bool, out: &mut Vec<Output>) -> usize {
-        let mut runs: Vec<_> = if finished { self.runs.finished().collect() } else { Vec::new() };
+        let ended = self.runs.finished().chain(self.runs.failed());
+        let mut runs: Vec<_> = if finished { ended.collect() } else { Vec::new() };
         runs.reverse();
         runs.extend(self.runs.active());
         for run in &runs {

@@ -69,6 +69,11 @@ impl CatcherCsc {
     }
 }
 
+fn sender(request: &CommandRequest) -> Sender {
+    let sample = &request.sample;
+    Sender { identity: sample.identity().to_owned(), origin: sample.origin(), seq_num: sample.seq_num() }
+}
+
 /// A command that needs nothing but its fields; `None` if this version does not have it.
 fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
     let sample = &request.sample;
@@ -80,12 +85,12 @@ fn plain(name: &str, request: &CommandRequest) -> Option<Command> {
         "explain" => Command::Explain { rule: text("ruleName") },
         "promoteRule" => Command::PromoteRule { rule: text("ruleName") },
         "trigger" => {
-            let sender = Sender {
-                identity: sample.identity().to_owned(),
-                origin: sample.origin(),
-                seq_num: sample.seq_num(),
-            };
+            let sender = sender(request);
             Command::Trigger { rule: text("ruleName"), parameters: text("parameters"), sender }
+        }
+        "rerunTask" => {
+            let sender = sender(request);
+            Command::RerunTask { task_id: text("taskId"), reason: text("reason"), sender }
         }
         "cancelTask" => Command::CancelTask { task_id: text("taskId"), reason: text("reason") },
         "acknowledge" => Command::Acknowledge {

@@ -53,10 +53,10 @@ impl CatcherCsc {
         let incidents =
             notify.escalation.is_some().then(|| sal_idl::names::name_index("Catcher", Some(index)));
         let settings = Settings { incident_owner: incidents, ..settings(&config, &self.report_base) };
-        let limits = config.max_concurrent_steps.clone();
+        let (limits, rates) = (config.max_concurrent_steps.clone(), config.max_steps_per_minute.clone());
         self.site.set(config, efd, notify, love);
         self.backends.set(&made);
-        let order = Order::Configure { backends: made, limits };
+        let order = Order::Configure { backends: made, limits, rates };
         self.driver.order(order).await.map_err(|gone| gone.to_string())?;
         self.core.configure(rules, settings).await
     }

@@ -389,7 +389,7 @@ impl<'a> Replay<'a> {
 
     fn dispatch(&mut self, call: &StepCall) {
         self.report(call.id.clone(), StepReportKind::Started);
-        let told = self.answers.next(&call.rule, &call.id.step).map(|told| given(told, call, self.now));
+        let told = self.answers.next(&call.rule, call.id.base()).map(|told| given(told, call, self.now));
         let outcome = match told {
             Some(end) if end.at.0 > self.now.0 => {
                 self.ends.insert(self.next_end, (call.id.clone(), end));

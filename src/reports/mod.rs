@@ -155,7 +155,7 @@ impl Report {
             inputs: run.context.inputs.clone(),
             stamps: run.context.stamps.clone(),
             parameters: run.context.parameters.clone(),
-            steps: run.steps.iter().map(StepSection::of).collect(),
+            steps: run.steps.iter().filter(|s| s.item.is_none()).map(StepSection::of).collect(),
             about,
         }
     }
@@ -179,6 +179,10 @@ impl StepSection {
         let mut result = step.result.clone();
         // The analysis backend adds these three to the analysis' own numbers.
         let mut take = |key: &str| result.as_object_mut().and_then(|object| object.shift_remove(key));
+        // Those of single items are too many for a page.
+        if step.plan.foreach.is_some() {
+            take("results");
+        }
         // Of files there is a list of its own.
         if !step.files.is_empty() {
             take("files");

@@ -106,6 +106,8 @@ pub(crate) struct StepCode {
     pub(crate) when: Option<BoolE>,
     /// Templates of its parameters by JSON pointer.
     pub(crate) params: Vec<(String, Template)>,
+    /// The list of `foreach` as written, and its templates.
+    pub(crate) foreach: Option<(Json, Vec<(String, Template)>)>,
     /// It commands another component.
     pub(crate) commands: bool,
 }
@@ -144,6 +146,20 @@ pub(crate) enum Verdict {
     Each(Vec<(Severity, BoolE, String)>),
     /// An expression that gives 1 to 4.
     Number(Expr, String),
+}
+
+fn fill(
+    written: &Json,
+    templates: &[(String, Template)],
+    step: &str,
+    ctx: &RunContext,
+) -> Result<Json, RenderError> {
+    let mut filled = written.clone();
+    for (pointer, template) in templates {
+        let slot = filled.pointer_mut(pointer).expect("the pointer was made from this value");
+        *slot = template.value(ctx, None).map_err(|e| e.inside(step, pointer))?;
+    }
+    Ok(filled)
 }
 
 /// Cells, marks and maps for an evaluation outside the engine.
@@ -292,11 +308,26 @@ impl Rule {
         let Some(plan) = self.workflow.as_ref().and_then(|w| w.step(step)) else {
             return Err(RenderError::unknown_step(step));
         };
-        let mut params = plan.params.clone();
-        for (pointer, template) in self.code.steps.get(step).iter().flat_map(|s| &s.params) {
-            let slot = params.pointer_mut(pointer).expect("the pointer was made from these parameters");
-            *slot = template.value(ctx, None).map_err(|e| e.inside(step, pointer))?;
+        let templates = self.code.steps.get(step).map_or(&[][..], |s| &s.params);
+        fill(&plan.params, templates, step, ctx)
+    }
+
+    /// The items of a step with `foreach`; one (the step itself) without it.
+    ///
+    /// # Errors
+    /// A value is missing, or what it gives is neither a list nor a number of items.
+    pub fn items(&self, step: &str, ctx: &RunContext) -> Result<Vec<Json>, String> {
+        let foreach = self.code.steps.get(step).and_then(|s| s.foreach.as_ref());
+        let Some((written, templates)) = foreach else { return Ok(vec![Json::Null]) };
+        match fill(written, templates, step, ctx).map_err(|e| e.to_string())? {
+            Json::Array(items) => Ok(items),
+            Json::Object(items) => Ok(items.into_iter().map(|(key, _)| Json::String(key)).collect()),
+            other => match other.as_u64() {
+                Some(n) => Ok((0..n.min(1_000_000)).map(Json::from).collect()),
+                None => Err(format!(
+                    "task {step}: `foreach` gives {other}, which is no list and no number of items"
+                )),
+            },
         }
-        Ok(params)
     }
 }

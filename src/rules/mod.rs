@@ -34,6 +34,7 @@ mod tables;
 mod sorted;
 mod spec;
 mod spec_alarm;
+mod spec_task;
 mod template;
 mod test_case;
 mod test_spec;
@@ -66,8 +67,8 @@ pub(crate) use import_watcher::glob::matches as glob_matches;
 pub use import_watcher::{Imported, WatcherAlarm, WatcherAlarms, import_watcher, taken, watcher_alarms};
 pub use links::{LinkProblem, check_links};
 pub use model::{
-    AlarmPlan, Budget, CatchUp, FromLevel, Mode, Occasion, Overlap, Retry, Rule, RunContext, Step, Tri,
-    Trigger, Workflow,
+    AlarmPlan, AllowFailures, Budget, CatchUp, ForEach, FromLevel, Item, Mode, Occasion, OnDisable,
+    OnFailure, Overlap, Priority, Retry, Rule, RunContext, Step, Tri, Trigger, Workflow,
 };
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema, Untyped};
 pub use schema_file::schema_yaml;

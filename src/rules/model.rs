@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
+use super::compile::hash16;
 use super::cron::Cron;
 use super::links::Link;
 use super::test_case::TestCase;
@@ -49,6 +50,10 @@ pub struct Rule {
     pub report: FromLevel,
     /// How much it may do.
     pub budget: Budget,
+    /// Its steps' place where several wait for a backend.
+    pub priority: Priority,
+    /// What happens to its runs when the CSC leaves ENABLED.
+    pub on_disable: OnDisable,
     /// Its tests.
     pub tests: Vec<TestCase>,
     /// Where its name stands in the file that it was read from.
@@ -64,6 +69,13 @@ impl Rule {
     /// True if it has an alarm for each key.
     pub fn is_keyed(&self) -> bool {
         self.code.by.is_some()
+    }
+
+    /// The id of the run that an occurrence starts: the first 16 hex digits of SHA-256 over name, revision, key and occurrence.
+    pub fn run_id(&self, key: Option<&str>, occurrence: &str) -> String {
+        // A rule without `by` has an empty key.
+        let key = key.unwrap_or_default();
+        hash16(&format!("{}\n{}\n{key}\n{occurrence}", self.name, self.revision))
     }
 
     /// The name of its alarm; for a rule with `by`, of that of a key: `<rule>.<key>`.
@@ -233,6 +245,94 @@ pub struct Step {
     pub resend_if_unknown: bool,
     /// True if the rule has a condition for this step: see `Rule::step_when`.
     pub conditional: bool,
+    /// It is done for each item of a list: see `Rule::items`.
+    pub foreach: Option<ForEach>,
+    /// What its failure means for the run.
+    pub on_failure: OnFailure,
+    /// It is done only after a failure, once all others have ended.
+    pub for_failure: bool,
+}
+
+/// A step for each item of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ForEach {
+    /// Items under way at a time.
+    pub max_parallel: usize,
+    /// How many may fail.
+    pub allow_failures: AllowFailures,
+}
+
+/// How many items of a `foreach` may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowFailures {
+    /// So many.
+    Number(usize),
+    /// This part of them, 0 to 1.
+    Part(f64),
+}
+
+impl AllowFailures {
+    /// Of `n` items.
+    pub fn of(self, n: usize) -> usize {
+        match self {
+            AllowFailures::Number(most) => most,
+            // Rounded down: 10 % of 9 is none.
+            AllowFailures::Part(part) => (part.clamp(0.0, 1.0) * n as f64 + 1e-9) as usize,
+        }
+    }
+}
+
+/// One item of a `foreach`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Name of the step with `foreach`.
+    pub of: String,
+    /// Its place in the list, from 0.
+    pub index: usize,
+    /// What it is.
+    pub value: Json,
+}
+
+/// What a step's failure (or its end by its time limit) means for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Steps that need it are skipped, others go on, the run fails.
+    #[default]
+    Fail,
+    /// It counts as done: steps that need it go on, the run does not fail for it.
+    Continue,
+    /// As `fail`, and everything else of the run is stopped.
+    Stop,
+}
+
+/// What happens to a rule's runs when the CSC leaves ENABLED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisable {
+    /// They go on to their end.
+    #[default]
+    Finish,
+    /// They are cancelled.
+    Cancel,
+}
+
+/// Which steps come first where several wait for a backend.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In the order in which they came.
+    #[default]
+    Normal,
+    /// Before normal ones.
+    High,
+    /// Before all others.
+    Urgent,
 }
 
 /// Repeats after errors classed as transient.
@@ -284,4 +384,7 @@ pub struct RunContext {
     pub trigger: Map<String, Json>,
     /// When the run was triggered.
     pub at: Tai,
+    /// The item of `foreach` that is being filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<Item>,
 }

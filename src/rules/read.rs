@@ -2,13 +2,15 @@
 
 use serde::de::DeserializeOwned;
 
-use super::compile::backends;
 use super::expr::prepass::parse_duration;
 use super::model::Budget;
 use super::spec::*;
 use super::spec_alarm::{EscalateSpec, InhibitSpec};
 use super::yaml::{Fields, Node, Problems, Span, Yaml};
 use crate::alarms::Severity;
+use task::task;
+
+mod task;
 
 impl Fields<'_, '_> {
     fn text(&mut self, key: &'static str) -> Option<At<String>> {
@@ -178,6 +180,8 @@ pub(crate) fn rule(node: &Node, problems: &Problems<'_>) -> Option<RuleSpec> {
         run_timeout: f.seconds("run_timeout"),
         alarm: f.get("alarm").and_then(|n| alarm(n, problems)),
         report: f.get("report").and_then(|n| report(n, problems)),
+        priority: f.word("priority", "low, normal, high, urgent").map(|w| w.value),
+        on_disable: f.word("on_disable", "finish, cancel").map(|w| w.value),
         budget: f.get("budget").and_then(|n| budget(n, problems)),
         tests: f.list("tests", test),
         span: f.span(),
@@ -246,54 +250,6 @@ fn trigger(node: &Node, problems: &Problems<'_>) -> Option<TriggerSpec> {
     };
     f.finish();
     Some(spec)
-}
-
-fn task(node: &Node, problems: &Problems<'_>) -> Option<TaskSpec> {
-    let mut f = Fields::of(node, "a task", problems)?;
-    f.refuse(backends::LATER);
-    let backend = backend(&mut f);
-    f.refuse(&["foreach", "max_parallel"]);
-    let retry = f.get("retry").and_then(|n| {
-        let mut r = Fields::of(n, "`retry`", problems)?;
-        let spec = RetrySpec {
-            attempts: r.count("attempts"),
-            backoff: r.seconds("backoff"),
-            jitter: r.number("jitter"),
-            retry_on: r.texts("retry_on"),
-        };
-        r.finish();
-        Some(spec)
-    });
-    let spec = TaskSpec {
-        backend,
-        with: f.get("with").cloned().map(Free),
-        needs: f.texts("needs"),
-        when: f.cel("when"),
-        timeout: f.seconds("timeout"),
-        retry,
-        resend_if_unknown: f.flag("resend_if_unknown").map(|b| b.value),
-        refused: backends::LATER.iter().any(|b| node.get(b).is_some()),
-        span: f.span(),
-    };
-    f.finish();
-    Some(spec)
-}
-
-/// The one backend of a task; what there is more of them is told.
-fn backend(f: &mut Fields<'_, '_>) -> Option<Used> {
-    let mut found: Option<Used> = None;
-    for backend in backends::ALL {
-        let Some(node) = f.get(backend.key) else { continue };
-        match &found {
-            Some(first) => {
-                let (one, other) = (first.backend.key, backend.key);
-                let message = format!("a task has one backend, not `{one}` and `{other}`");
-                f.problems.add(node.span, message);
-            }
-            None => found = Some(Used { backend, node: node.clone() }),
-        }
-    }
-    found
 }
 
 fn levels(node: &Node, problems: &Problems<'_>) -> Option<LevelsSpec> {

@@ -3,8 +3,8 @@
 
 use schemars::JsonSchema;
 
-use super::compile::backends::Backend;
-use super::model::{Budget, CatchUp, FromLevel, Mode, Overlap};
+use super::model::{Budget, CatchUp, FromLevel, Mode, OnDisable, Overlap, Priority};
+pub(crate) use super::spec_task::{RetrySpec, TaskSpec, Used};
 pub(crate) use super::test_spec::{ActionSpec, ExpectSpec, TestSpec};
 use super::yaml::{Key, Node, Span};
 use crate::alarms::Direction;
@@ -152,6 +152,10 @@ pub(crate) struct RuleSpec {
     pub(crate) alarm: Option<AlarmSpec>,
     /// Reports.
     pub(crate) report: Option<ReportSpec>,
+    /// Which steps come first where several wait for a backend (normal).
+    pub(crate) priority: Option<Priority>,
+    /// What happens to its runs when the Catcher leaves ENABLED (finish).
+    pub(crate) on_disable: Option<OnDisable>,
     /// Limits against floods.
     #[schemars(with = "Option<BudgetSchema>")]
     pub(crate) budget: Option<Budget>,
@@ -281,57 +285,9 @@ pub(crate) struct TriggerSpec {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only for the schema")]
-enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<String>),
-}
-
-/// One step of a run: one backend key, and how it is run.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct TaskSpec {
-    /// Its backend. The schema has a key for each.
-    #[schemars(skip)]
-    pub(crate) backend: Option<Used>,
-    /// What the analysis needs.
-    pub(crate) with: Option<Free>,
-    /// Steps that must have succeeded before.
-    #[schemars(with = "Option<OneOrMany>")]
-    pub(crate) needs: Vec<At<String>>,
-    /// Only if this is true.
-    pub(crate) when: Option<At<Cel>>,
-    /// Longest time of one attempt (5 m).
-    pub(crate) timeout: Option<At<Seconds>>,
-    /// Repeats after transient errors.
-    pub(crate) retry: Option<RetrySpec>,
-    /// Send again even if it is not known whether the command arrived.
-    pub(crate) resend_if_unknown: Option<bool>,
-    /// It has a backend of a later version, which was told already.
-    #[schemars(skip)]
-    pub(crate) refused: bool,
-    #[schemars(skip)]
-    pub(crate) span: Span,
-}
-
-/// The backend of a task, and what stands under its key.
-#[derive(Debug, Clone)]
-pub(crate) struct Used {
-    pub(in crate::rules) backend: &'static Backend,
-    pub(crate) node: Node,
-}
-
-/// Repeats after transient errors.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct RetrySpec {
-    /// Attempts in all (1).
-    pub(crate) attempts: Option<At<u64>>,
-    /// Wait before the second attempt, doubled for each further one (5 s).
-    pub(crate) backoff: Option<At<Seconds>>,
-    /// Random part of the wait, 0 to 1 (0.1).
-    pub(crate) jitter: Option<At<f64>>,
-    /// Kinds of error that are repeated (every transient one).
-    pub(crate) retry_on: Vec<At<String>>,
 }
 
 /// The alarm.

@@ -1,6 +1,7 @@
 //! Text with `{{ expressions }}`: minijinja, strict, without environment and files.
 //!
-//! Variables are the rule's inputs by name, `parameters`, `tasks`, `trigger`, and `value` in an alarm's reason. Filters
+//! Variables are the rule's inputs by name, `parameters`, `tasks`, `trigger`, `value` in an alarm's reason, `item` and
+//! `item_index` in a step with `foreach`. Filters
 //! are minijinja's own and `utc_iso`, `tai_iso` for TAI seconds, `round(digits)`, `argmax` and `argmin` (the key of a
 //! keyed input, the place in a list).
 
@@ -221,6 +222,10 @@ fn variables(ctx: &RunContext, value: Option<f64>) -> Jinja {
     all.insert("trigger".to_owned(), Json::Object(ctx.trigger.clone()));
     if let Some(value) = value {
         all.insert("value".to_owned(), Json::from(value));
+    }
+    if let Some(item) = &ctx.item {
+        all.insert("item".to_owned(), item.value.clone());
+        all.insert("item_index".to_owned(), Json::from(item.index));
     }
     Jinja::from_serialize(&all)
 }

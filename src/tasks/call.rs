@@ -7,6 +7,7 @@ use salobj::Tai;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::plan::Priority;
 use super::shelf::StepFile;
 
 /// Which attempt of which step of which run.
@@ -21,6 +22,11 @@ pub struct StepId {
 }
 
 impl StepId {
+    /// The step of the rule: that of all items for an item of a `foreach` (`isr` for `isr[3]`).
+    pub fn base(&self) -> &str {
+        self.step.split('[').next().unwrap_or_default()
+    }
+
     /// The key of its record in the journal, `command/<run>/<step>/<attempt>`.
     pub fn key(&self) -> String {
         format!("command/{}/{}/{}", self.run_id, self.step, self.attempt)
@@ -52,6 +58,9 @@ pub struct StepCall {
     pub timeout: Duration,
     /// After a restart, nothing is started for the first time later than this (trigger time plus `max_event_age`).
     pub start_before: Tai,
+    /// Its place where several wait for the backend.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// A step that ended well.

@@ -11,11 +11,13 @@
 //! a backend that does not stop when told to is dropped [`ABORT_GRACE`] later, one that panics is a permanent error.
 //! When a backend's waiting line is full, the step ends at once as a transient error (and is tried again if its rule
 //! says so).
+//!
+//! Who goes next, and how fast, is decided by [`line`]. Results that are too large for an event are kept as files.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -24,10 +26,15 @@ use futures::{FutureExt, StreamExt};
 use salobj::Clock;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::call::{StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
+use super::call::{ErrorClass, StepCall, StepError, StepId, StepOutcome, StepReport, StepReportKind, Stop};
+use super::large;
+use super::shelf::{Content, Shelf};
 use super::steps::{Backend, StepHandle, StepLog};
+use line::{Line, Place, Waiting};
 
+mod line;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +43,15 @@ pub const ABORT_GRACE: Duration = Duration::from_secs(30);
 
 /// Most steps that wait for one backend.
 pub const MAX_WAITING: usize = 4096;
+
+/// Transient errors in a row after which a peer of a backend is left alone for a while.
+pub const BREAKER_AFTER: u32 = 5;
+
+/// For how long. Real time.
+pub const BREAKER_PAUSE: Duration = Duration::from_secs(30);
+
+/// The span of a rate limit. Real time.
+const RATE_SPAN: Duration = Duration::from_secs(60);
 
 /// Orders that may lie between the core and the driver.
 pub const ORDER_QUEUE: usize = 1024;
@@ -68,6 +84,8 @@ pub enum Order {
         backends: Vec<Arc<dyn Backend>>,
         /// Steps at a time.
         limits: BTreeMap<String, usize>,
+        /// Most steps that are begun in a minute.
+        rates: BTreeMap<String, usize>,
     },
 }
 
@@ -85,12 +103,15 @@ pub struct BackendLoad {
     pub running: usize,
     /// Steps that wait.
     pub waiting: usize,
+    /// It, or one of its peers, failed several times in a row and is left alone for a while.
+    pub left_alone: bool,
 }
 
 #[derive(Debug, Default)]
 struct Load {
     running: AtomicUsize,
     waiting: AtomicUsize,
+    left_alone: AtomicBool,
 }
 
 /// The core's end of the driver. Cheap to clone.
@@ -116,6 +137,7 @@ impl Driver {
             name,
             running: read(&load.running),
             waiting: read(&load.waiting),
+            left_alone: load.left_alone.load(Ordering::Relaxed),
         };
         self.loads.iter().map(each).collect()
     }
@@ -127,6 +149,7 @@ pub fn driver(
     backends: Vec<Arc<dyn Backend>>,
     later: &[&'static str],
     log: Arc<dyn StepLog>,
+    shelf: Option<Arc<dyn Shelf>>,
     clock: Clock,
     reports: mpsc::Sender<StepReport>,
 ) -> (Driver, DriverTask) {
@@ -139,50 +162,15 @@ pub fn driver(
         lines,
         stops: HashMap::new(),
         loads: Arc::clone(&loads),
-        shared: Arc::new(Shared { log, clock, reports }),
+        wake: None,
+        shared: Arc::new(Shared { log, shelf, clock, reports }),
     };
     (Driver { orders, loads }, task)
 }
 
-/// A step that waits for its backend.
-struct Waiting {
-    call: StepCall,
-    /// `Some` for a step that goes on after a restart, with its memo.
-    resume: Option<Option<Value>>,
-}
-
-struct Line {
-    name: &'static str,
-    place: Place,
-    /// From the beginning, whatever the site configures.
-    fixed: bool,
-    limit: usize,
-    waiting: VecDeque<Waiting>,
-    running: usize,
-}
-
-/// Whether there is a backend at the end of the line.
-enum Place {
-    /// Nobody has configured anything yet.
-    NotYet,
-    /// The site does not have it.
-    Missing,
-    Ready(Arc<dyn Backend>),
-}
-
-impl Line {
-    fn new(name: &'static str, place: Place) -> Line {
-        Line { name, place, fixed: false, limit: 0, waiting: VecDeque::new(), running: 0 }
-    }
-
-    fn ready(backend: Arc<dyn Backend>) -> Line {
-        let limit = backend.concurrency();
-        Line { fixed: true, limit, ..Line::new(backend.name(), Place::Ready(backend)) }
-    }
-}
-
 struct Shared {
     log: Arc<dyn StepLog>,
+    shelf: Option<Arc<dyn Shelf>>,
     clock: Clock,
     reports: mpsc::Sender<StepReport>,
 }
@@ -193,11 +181,22 @@ pub struct DriverTask {
     lines: Vec<Line>,
     stops: HashMap<StepId, watch::Sender<Option<Stop>>>,
     loads: Arc<Vec<(&'static str, Load)>>,
+    /// When a line that waits by itself is to be looked at again.
+    wake: Option<Instant>,
     shared: Arc<Shared>,
 }
 
-/// A step under way: the line it takes a place in (if it does) and its id when it has ended.
-type Going = BoxFuture<'static, (Option<usize>, StepId)>;
+/// A step under way.
+type Going = BoxFuture<'static, Ended>;
+
+/// A step that has ended.
+struct Ended {
+    /// The line in which it had a place, if it had one, and whom it was for.
+    place: Option<(usize, String)>,
+    id: StepId,
+    /// Whether the other side was there, if that is known.
+    there: Option<bool>,
+}
 
 impl DriverTask {
     /// Works until the last [`Driver`] or the receiver of the reports is gone. Steps under way are dropped then; the
@@ -211,10 +210,16 @@ impl DriverTask {
                     Some(order) => self.take(order, &going),
                     None => return,
                 },
-                Some((line, id)) = going.next() => {
-                    if let Some(line) = line {
-                        self.lines[line].running -= 1;
-                        self.stops.remove(&id);
+                Some(ended) = going.next() => {
+                    if let Some((line, peer)) = ended.place {
+                        self.stops.remove(&ended.id);
+                        self.end(line, &peer, ended.there);
+                        self.fill(line, &going);
+                    }
+                }
+                () = wait_until(self.wake) => {
+                    self.wake = None;
+                    for line in 0..self.lines.len() {
                         self.fill(line, &going);
                     }
                 }
@@ -225,9 +230,14 @@ impl DriverTask {
 
     fn take(&mut self, order: Order, going: &FuturesUnordered<Going>) {
         match order {
-            Order::Execute(call) => self.enqueue(Waiting { call: *call, resume: None }, going),
-            Order::Resume { call, memo } => self.enqueue(Waiting { call: *call, resume: Some(memo) }, going),
-            Order::Configure { backends, limits } => self.configure(backends, &limits, going),
+            Order::Execute(call) => self.enqueue(Waiting::new(*call, None), going),
+            Order::Resume { call, memo } => self.enqueue(Waiting::new(*call, Some(memo)), going),
+            Order::Configure { backends, limits, rates } => {
+                for line in &mut self.lines {
+                    line.set_rate(rates.get(line.name).copied());
+                }
+                self.configure(backends, &limits, going);
+            }
             Order::Abort { id, stop } => {
                 if let Some(sender) = self.stops.get(&id) {
                     sender.send_if_modified(|s| s.is_none() && s.replace(stop).is_none());
@@ -284,29 +294,45 @@ impl DriverTask {
             let text = format!("{MAX_WAITING} steps wait for backend {} already", step.call.backend);
             return self.refuse(step.call.id, StepError::transient(text), going);
         }
-        self.lines[line].waiting.push_back(step);
+        self.lines[line].push(step);
         self.fill(line, going);
     }
 
     /// Begins as many waiting steps as there are free places.
     fn fill(&mut self, line: usize, going: &FuturesUnordered<Going>) {
-        while let Place::Ready(backend) = &self.lines[line].place
-            && self.lines[line].running < self.lines[line].limit.max(1)
-        {
+        while let Place::Ready(backend) = &self.lines[line].place {
             let backend = Arc::clone(backend);
-            let Some(step) = self.lines[line].waiting.pop_front() else { break };
+            let step = match self.lines[line].begin(Instant::now()) {
+                Ok(step) => step,
+                Err(again) => {
+                    self.wake = [self.wake, again].into_iter().flatten().min();
+                    break;
+                }
+            };
             let (stop, _) = watch::channel(None);
             self.stops.insert(step.call.id.clone(), stop.clone());
-            self.lines[line].running += 1;
             let shared = Arc::clone(&self.shared);
-            let id = step.call.id.clone();
-            going.push(follow(backend, step, stop, shared).map(move |()| (Some(line), id)).boxed());
+            let (id, peer) = (step.call.id.clone(), step.peer.clone());
+            let ended = move |there| Ended { place: Some((line, peer)), id, there };
+            going.push(follow(backend, step, stop, shared).map(ended).boxed());
         }
         self.note_load(line);
     }
 
+    fn end(&mut self, line: usize, peer: &str, there: Option<bool>) {
+        let own = &mut self.lines[line];
+        if own.end(peer, there, Instant::now()) {
+            let (name, pause) = (own.name, BREAKER_PAUSE.as_secs());
+            let of = if peer.is_empty() { String::new() } else { format!(" ({peer})") };
+            tracing::warn!(
+                "backend {name}{of} failed {BREAKER_AFTER} times in a row and is left alone for {pause} s"
+            );
+        }
+    }
+
     fn note_load(&self, line: usize) {
         let (_, load) = &self.loads[line];
+        load.left_alone.store(self.lines[line].leaves_alone(), Ordering::Relaxed);
         load.running.store(self.lines[line].running, Ordering::Relaxed);
         load.waiting.store(self.lines[line].waiting.len(), Ordering::Relaxed);
     }
@@ -317,7 +343,7 @@ impl DriverTask {
         going.push(
             async move {
                 shared.report(&id, StepReportKind::Ended(Err(error))).await;
-                (None, id)
+                Ended { place: None, id, there: None }
             }
             .boxed(),
         );
@@ -330,7 +356,39 @@ fn missing(backend: &str) -> StepError {
     ))
 }
 
+async fn wait_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Shared {
+    /// Keeps a result as a file that is too large for an event; one that is too large for the run is cut to its summary.
+    async fn keep_large(&self, id: &StepId, outcome: &mut StepOutcome) {
+        let Some(text) = large::too_long(outcome) else { return };
+        let mut note = None;
+        match &self.shelf {
+            Some(shelf) => match shelf.keep(id, large::FILE, Content::Bytes(text.as_bytes())).await {
+                Ok(file) => outcome.files.push(file),
+                Err(error) => note = Some(error.to_string()),
+            },
+            None => note = Some("there is no place for files here".to_owned()),
+        }
+        if let Some(note) = &note {
+            tracing::warn!("{id}: its result of {} bytes was not kept: {note}", text.len());
+        }
+        if text.len() > large::MOST_KEPT {
+            let mut short = large::short(&outcome.result);
+            let url = outcome.files.iter().find(|f| f.name == large::FILE).map(|f| f.url.as_str());
+            if let Some(short) = short.as_object_mut() {
+                short.insert("result_url".to_owned(), url.into());
+                short.insert("result_bytes".to_owned(), text.len().into());
+            }
+            outcome.result = short;
+        }
+    }
+
     async fn report(&self, id: &StepId, kind: StepReportKind) {
         // Without a receiver the process is ending; `run` notices by itself.
         drop(self.reports.send(StepReport { id: id.clone(), kind }).await);
@@ -343,16 +401,29 @@ async fn follow(
     step: Waiting,
     stop: watch::Sender<Option<Stop>>,
     shared: Arc<Shared>,
-) {
-    let Waiting { call, resume } = step;
+) -> Option<bool> {
+    let Waiting { call, resume, .. } = step;
     shared.report(&call.id, StepReportKind::Started).await;
     let handle =
         StepHandle::new(call.id.clone(), stop.subscribe(), Arc::clone(&shared.log), shared.reports.clone());
-    let outcome = limited(backend.as_ref(), &call, resume, &handle, &stop, &shared.clock).await;
+    let mut outcome = limited(backend.as_ref(), &call, resume, &handle, &stop, &shared.clock).await;
+    let there = match &outcome {
+        Ok(_) => Some(true),
+        Err(error) => match error.class {
+            ErrorClass::Transient => Some(false),
+            // It answered, if only that it will not.
+            ErrorClass::Permanent => Some(true),
+            ErrorClass::UnknownOutcome | ErrorClass::Aborted | ErrorClass::TimedOut => None,
+        },
+    };
+    if let Ok(outcome) = &mut outcome {
+        shared.keep_large(&call.id, outcome).await;
+    }
     if let Err(error) = &outcome {
         tracing::info!(run = call.id.run_id, step = call.id.step, class = ?error.class, "step ended: {error}");
     }
     shared.report(&call.id, StepReportKind::Ended(outcome)).await;
+    there
 }
 
 /// The backend's answer, or what the time limit, a stop or a panic makes of it.

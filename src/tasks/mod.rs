@@ -13,8 +13,9 @@
 pub mod analysis;
 pub mod call;
 pub mod driver;
-pub mod peers;
+pub mod large;
 pub mod notebook;
+pub mod peers;
 pub mod plan;
 pub mod run;
 pub mod runs;

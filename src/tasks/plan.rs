@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::run::RunHeader;
 pub use crate::rules::RunContext;
+pub use crate::rules::{AllowFailures, ForEach, Item, OnFailure, Priority};
 use crate::rules::{Rule, RunRequest, Tri};
 
 /// One step as the rule describes it.
@@ -26,6 +27,18 @@ pub struct StepPlan {
     pub timeout: Duration,
     /// What happens after a transient error.
     pub retry: RetryPlan,
+    /// It is done for each item of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreach: Option<ForEach>,
+    /// What its failure means for the run.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// It is done only after a failure, once all others have ended.
+    #[serde(default)]
+    pub for_failure: bool,
+    /// Which of the steps that wait for a backend comes first.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// How often, and how fast, a step is tried again after a transient error.
@@ -66,7 +79,12 @@ pub trait Plan {
     fn run_timeout(&self) -> Duration;
     /// Is the step to run, given what is known now?
     fn when(&self, step: &str, context: &RunContext) -> When;
-    /// The parameters of the step, templates filled in.
+    /// The items of a step with `foreach`.
+    ///
+    /// # Errors
+    /// The text says why there is no list.
+    fn items(&self, step: &str, context: &RunContext) -> Result<Vec<Value>, String>;
+    /// The parameters of the step, templates filled in; for one of its items, if the context has one.
     ///
     /// # Errors
     /// The text says which template and why.
@@ -89,6 +107,10 @@ impl Plan for Rule {
                 jitter: step.retry.jitter,
                 retry_on: step.retry.retry_on.clone(),
             },
+            foreach: step.foreach,
+            on_failure: step.on_failure,
+            for_failure: step.for_failure,
+            priority: self.priority,
         };
         steps.map(plan).collect()
     }
@@ -103,6 +125,10 @@ impl Plan for Rule {
             Tri::False => When::False,
             Tri::Unknown(why) => When::Unknown(why),
         }
+    }
+
+    fn items(&self, step: &str, context: &RunContext) -> Result<Vec<Value>, String> {
+        Rule::items(self, step, context)
     }
 
     fn render(&self, step: &str, context: &RunContext) -> Result<Value, String> {

@@ -11,7 +11,11 @@
 //!  at most STOP_GRACE.
 //! ```
 //!
-//! How a run ends, first line that fits, once all its steps have ended:
+//! A step with `foreach` is a group of steps, one for each item: [`fan`]. A step with `for_failure` waits until all others have
+//! ended, and is SKIPPED if none of them failed. `on_failure: stop` of a step that failed stops all others but those;
+//! `on_failure: continue` makes it count as done.
+//!
+//! How a run ends, first line that fits, once all its steps have ended (steps with `on_failure: continue` count as SUCCEEDED):
 //!
 //! | steps | run |
 //! |---|---|
@@ -29,20 +33,23 @@ use std::time::Duration;
 
 use salobj::Tai;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::call::{StepCall, StepId, StepReport, Stop};
-use super::plan::{Plan, RunContext, StepPlan};
-use super::shelf::StepFile;
+use super::plan::{OnFailure, Plan, RunContext};
 use super::state::{Edge, TaskState, run_after, step_after};
 
 mod advance;
+mod fan;
 mod plot;
 mod report;
 mod retry;
+mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
+
+pub use step::StepRun;
 
 /// How long steps that were told to stop are awaited before the run ends without them. Longer than the driver's own
 /// limit: this one matters only if the driver is broken.
@@ -76,73 +83,8 @@ pub struct RunHeader {
     pub parent: Option<String>,
 }
 
-/// A step of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepRun {
-    /// As the rule described it when the run began.
-    pub plan: StepPlan,
-    /// State.
-    pub state: TaskState,
-    /// Attempts so far; 0 before the first.
-    pub attempt: u32,
-    /// True while the driver has it: an end will be reported.
-    pub dispatched: bool,
-    /// Parameters with templates filled in; null before the first attempt. All attempts get the same.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub params: Value,
-    /// Id that the other side gave the work.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub backend_id: String,
-    /// When the first attempt began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<Tai>,
-    /// When it ended for good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished: Option<Tai>,
-    /// When the driver must have ended the attempt under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt_deadline: Option<Tai>,
-    /// When the next attempt begins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<Tai>,
-    /// Result; null if there is none.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub result: Value,
-    /// Plot for the report.
-    #[serde(default, deserialize_with = "plot::or_none", skip_serializing_if = "Option::is_none")]
-    pub plot: Option<super::analysis::Plot>,
-    /// Files that it left behind.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<StepFile>,
-    /// Why it did not succeed, or did not at the last attempt.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub error: String,
-}
-
-impl StepRun {
-    fn new(plan: StepPlan) -> Self {
-        Self {
-            plan,
-            state: TaskState::Pending,
-            attempt: 0,
-            dispatched: false,
-            params: Value::Null,
-            backend_id: String::new(),
-            started: None,
-            finished: None,
-            attempt_deadline: None,
-            retry_at: None,
-            result: Value::Null,
-            plot: None,
-            files: Vec::new(),
-            error: String::new(),
-        }
-    }
-
-    /// Name of the step.
-    pub fn name(&self) -> &str {
-        &self.plan.name
-    }
+fn without_items<S: serde::Serializer>(steps: &[StepRun], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(steps.iter().filter(|step| step.item.is_none()))
 }
 
 /// A run.
@@ -171,7 +113,9 @@ pub struct Run {
     /// When it ends even if its steps do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_by: Option<Tai>,
-    /// The steps, in the order of the rule file.
+    /// The steps, in the order of the rule file; behind them those of the items of `foreach`, which the journal has under keys
+    /// of their own.
+    #[serde(serialize_with = "without_items")]
     pub steps: Vec<StepRun>,
     /// Severity of the alarm that judged the run (value of `AlarmSeverity`); 0 while nothing has judged it.
     #[serde(default)]
@@ -179,6 +123,9 @@ pub struct Run {
     /// Where its report is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub report_url: String,
+    /// The run that was started in its place, after it had failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub repeated_by: String,
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
@@ -287,8 +234,14 @@ impl Run {
             steps: plan.steps().into_iter().map(StepRun::new).collect(),
             severity: 0,
             report_url: String::new(),
+            repeated_by: String::new(),
             error: String::new(),
         }
+    }
+
+    /// It failed, or its time was up, and nobody has done anything about it.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, TaskState::Failed | TaskState::TimedOut) && self.repeated_by.is_empty()
     }
 
     /// Id of the run.
@@ -415,6 +368,17 @@ impl Run {
         step.retry_at = None;
         step.attempt_deadline = None;
         error.clone_into(&mut step.error);
+        if let Some(item) = &step.item {
+            let of = item.of.clone();
+            if std::mem::take(&mut self.steps[i].dispatched) {
+                out.push(RunAction::Forget(id));
+            }
+            self.step_changed(i, out);
+            if let Some(group) = self.steps.iter().position(|s| s.plan.name == of) {
+                self.end_group(group, now, out);
+            }
+            return;
+        }
         let entry = json!({"state": state.word(), "result": step.result, "error": step.error});
         self.context.tasks.insert(step.plan.name.clone(), entry);
         if std::mem::take(&mut self.steps[i].dispatched) {
@@ -425,6 +389,26 @@ impl Run {
             run_id: self.header.id.clone(),
             step: self.steps[i].plan.name.clone(),
         });
+        let bad = matches!(edge, Edge::Fail | Edge::TimeOut) && self.stopping.is_none();
+        if bad && self.steps[i].plan.on_failure == OnFailure::Stop {
+            self.halt(i, now, out);
+        }
+    }
+
+    /// `on_failure: stop`: nothing else of the run goes on, but for what is there for failures.
+    fn halt(&mut self, failed: usize, now: Tai, out: &mut Vec<RunAction>) {
+        let reason = format!("step {} failed", self.steps[failed].plan.name);
+        for i in 0..self.steps.len() {
+            let step = &self.steps[i];
+            if step.state.is_final() || step.plan.for_failure || step.is_group_under_way() {
+                continue;
+            }
+            if step.dispatched {
+                out.push(RunAction::Abort { id: self.step_id(i), stop: Stop::Cancelled(reason.clone()) });
+            } else {
+                self.end_step(i, Edge::Abort, &reason, now, out);
+            }
+        }
     }
 
     /// Begins to end the run: waiting steps end now, those with the driver are told to stop.
@@ -433,15 +417,15 @@ impl Run {
             Stop::Cancelled(reason) => (Edge::Abort, reason.clone()),
             Stop::TimeUp(reason) => (Edge::TimeOut, reason.clone()),
         };
+        self.stopping = Some(stop.clone());
         for i in 0..self.steps.len() {
             if self.steps[i].dispatched {
                 out.push(RunAction::Abort { id: self.step_id(i), stop: stop.clone() });
-            } else {
+            } else if !self.steps[i].is_group_under_way() {
                 self.end_step(i, edge, &text, now, out);
             }
         }
         self.error = text;
-        self.stopping = Some(stop);
         self.stop_by = Some(now + STOP_GRACE);
         out.push(RunAction::RunChanged { run_id: self.header.id.clone() });
     }
@@ -457,6 +441,7 @@ impl Run {
             params: step.params.clone(),
             timeout: step.plan.timeout,
             start_before: self.header.start_before,
+            priority: step.plan.priority,
         }
     }
 }

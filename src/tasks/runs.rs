@@ -4,7 +4,11 @@
 //! restart, say) starts one run. For that the ids of the last [`KNOWN_IDS`] ended runs are remembered, the last
 //! [`KEEP_FINISHED`] of them whole.
 //!
-//! Journal keys: `run/<id>` is a whole run, or, once it is out of the last [`KEEP_FINISHED`], only how it ended;
+//! Runs that failed, or whose time was up, and that were not run again stay whole for longer ([`KEEP_FAILED`]), so that somebody
+//! can look at them, run them again or dismiss them.
+//!
+//! Journal keys: `run/<id>` is a whole run, or, once it is not kept whole any more, only how it ended;
+//! `item/<run>/<step>` is the step of one item of a `foreach` of a run that is kept whole;
 //! `command/<run>/<step>/<attempt>` belongs to the backends and is deleted here when the attempt ended; `runs` has the
 //! counts.
 
@@ -24,6 +28,9 @@ mod tests;
 
 /// How many ended runs are kept whole, for `showTasks` and the summary's list.
 pub const KEEP_FINISHED: usize = 20;
+
+/// How many runs that failed, and were not run again, are kept whole beyond those: the dead-letter list.
+pub const KEEP_FAILED: usize = 100;
 
 /// How many ids of ended runs are remembered.
 pub const KNOWN_IDS: usize = 5000;
@@ -106,12 +113,16 @@ pub struct Runs {
     going: BTreeMap<String, Going>,
     /// Newest first.
     finished: VecDeque<Run>,
+    /// Failed, no longer in `finished`, and not run again; newest first.
+    failed: VecDeque<Run>,
     /// Ended and no longer in `finished`, newest first.
     past: VecDeque<String>,
     past_states: HashMap<String, Ended>,
     counts: Counts,
     illegal_reports: u64,
     changed: BTreeSet<String>,
+    /// Steps of items that changed: run and step.
+    changed_items: BTreeSet<(String, String)>,
     forgotten: BTreeSet<String>,
 }
 
@@ -128,7 +139,8 @@ impl Runs {
 
     /// The run of that id, under way or among the last that ended.
     pub fn get(&self, id: &str) -> Option<&Run> {
-        self.going.get(id).map(|g| &g.run).or_else(|| self.finished.iter().find(|r| r.id() == id))
+        let ended = || self.finished.iter().chain(&self.failed).find(|r| r.id() == id);
+        self.going.get(id).map(|g| &g.run).or_else(ended)
     }
 
     /// The runs that have not ended, in the order of their ids.
@@ -139,6 +151,27 @@ impl Runs {
     /// The last runs that ended, newest first.
     pub fn finished(&self) -> impl Iterator<Item = &Run> {
         self.finished.iter()
+    }
+
+    /// Runs that failed a while ago and were not run again, newest first.
+    pub fn failed(&self) -> impl Iterator<Item = &Run> {
+        self.failed.iter()
+    }
+
+    /// Notes that `by` was started in place of a run that has ended: it is not among the failed ones any more. Also for one
+    /// that somebody has seen and does not want to run again (`by` empty). False if it did not fail, or ended too long ago.
+    pub fn settle(&mut self, id: &str, by: &str) -> bool {
+        if let Some(at) = self.failed.iter().position(|r| r.id() == id)
+            && let Some(run) = self.failed.remove(at)
+        {
+            self.let_go(run);
+            return true;
+        }
+        let open = |r: &&mut Run| r.id() == id && r.is_open();
+        let Some(run) = self.finished.iter_mut().find(open) else { return false };
+        run.repeated_by = if by.is_empty() { "dismissed".to_owned() } else { by.to_owned() };
+        self.changed.insert(id.to_owned());
+        true
     }
 
     /// Reports that fitted no state, since the start of the process.
@@ -225,7 +258,7 @@ impl Runs {
             if let Some(stop) = &going.run.stopping {
                 return Err(CancelRefused::Stopping { id: id.to_owned(), reason: stop.error("").text });
             }
-        } else if let Some(run) = self.finished.iter().find(|r| r.id() == id) {
+        } else if let Some(run) = self.get(id) {
             return Err(ended(run.state));
         } else if let Some(past) = self.past_states.get(id) {
             return Err(ended(past.ended));
@@ -285,7 +318,7 @@ impl Runs {
     }
 
     fn annotate(&mut self, id: &str, event: RunEvent, now: Tai, out: &mut Vec<RunAction>) {
-        if let Some(run) = self.finished.iter_mut().find(|r| r.id() == id) {
+        if let Some(run) = self.finished.iter_mut().chain(&mut self.failed).find(|r| r.id() == id) {
             // Notes fit every state.
             drop(run.step(event, None, now, out));
             self.changed.insert(id.to_owned());
@@ -311,6 +344,13 @@ impl Runs {
         let plan = plan.as_ref().map(|p| p.as_ref() as &dyn Plan);
         going.run.step(event, plan, now, out)?;
         self.changed.insert(id.to_owned());
+        let items = out[from..].iter().filter_map(|action| match action {
+            RunAction::StepChanged { run_id, step } if step.ends_with(']') => {
+                Some((run_id.clone(), step.clone()))
+            }
+            _ => None,
+        });
+        self.changed_items.extend(items);
         let forget = out[from..].iter().filter_map(|action| match action {
             RunAction::Forget(step) => Some(step.key()),
             _ => None,
@@ -331,16 +371,35 @@ impl Runs {
         self.finished.push_front(run);
         while self.finished.len() > KEEP_FINISHED {
             let Some(run) = self.finished.pop_back() else { break };
-            let ended = Ended { ended: run.state, finished: run.finished.unwrap_or_default() };
-            self.changed.insert(run.id().to_owned());
-            self.past_states.insert(run.id().to_owned(), ended);
-            self.past.push_front(run.id().to_owned());
+            if !run.is_open() {
+                self.let_go(run);
+                continue;
+            }
+            self.failed.push_front(run);
+            if self.failed.len() > KEEP_FAILED
+                && let Some(oldest) = self.failed.pop_back()
+            {
+                self.let_go(oldest);
+            }
         }
         while self.past.len() > KNOWN_IDS {
             let Some(id) = self.past.pop_back() else { break };
             self.past_states.remove(&id);
             self.changed.insert(id);
         }
+    }
+}
+
+impl Runs {
+    /// Of this run only how it ended is kept.
+    fn let_go(&mut self, run: Run) {
+        let ended = Ended { ended: run.state, finished: run.finished.unwrap_or_default() };
+        let id = run.id().to_owned();
+        let items = run.steps.iter().filter(|s| s.item.is_some());
+        self.changed_items.extend(items.map(|s| (id.clone(), s.name().to_owned())));
+        self.changed.insert(id.clone());
+        self.past_states.insert(id.clone(), ended);
+        self.past.push_front(id);
     }
 }
 

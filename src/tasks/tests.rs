@@ -37,6 +37,9 @@ impl Plan for TwoJobs {
     fn when(&self, _: &str, _: &RunContext) -> When {
         When::True
     }
+    fn items(&self, _: &str, _: &RunContext) -> Result<Vec<Value>, String> {
+        Ok(Vec::new())
+    }
     fn render(&self, step: &str, context: &RunContext) -> Result<Value, String> {
         let before =
             context.tasks.get("isr").map_or("", |isr| isr["result"]["job_id"].as_str().unwrap_or(""));
@@ -107,7 +110,8 @@ impl Life {
         let component = sal_idl::Library::embedded().component("OCPS").unwrap();
         let backend = OcpsBackend::new(Arc::new(Peers::new(domain)), component, allow(|_, _, _| true));
         let (sender, reports) = mpsc::channel(100);
-        let (driver, task) = driver(vec![Arc::new(backend)], &[], disk.clone(), bus.clock.clone(), sender);
+        let (driver, task) =
+            driver(vec![Arc::new(backend)], &[], disk.clone(), None, bus.clock.clone(), sender);
         let task = tokio::spawn(task.run());
         Self { disk: disk.clone(), bus: bus.clone(), runs: Runs::new(), driver, reports, task }
     }

@@ -40,9 +40,9 @@ impl<'a> Answers<'a> {
         schemas: &dyn SchemaSource,
         now: Tai,
     ) -> Result<End, NoAnswer> {
-        let mut end = match self.test.results.get(&call.id.step) {
+        let mut end = match self.test.results.get(call.id.base()) {
             Some(all) => {
-                let asked = self.asked.entry(call.id.step.clone()).or_default();
+                let asked = self.asked.entry(call.id.base().to_owned()).or_default();
                 let told = all.get(*asked).or(all.last()).ok_or(NoAnswer)?;
                 *asked += 1;
                 given(told, call, now)

@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod explain;
+mod fan;
 mod flow;
 mod history;
 mod keys;

@@ -10,9 +10,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
 use super::{Message, Receiver, SendError};
 use crate::alarms::{Bundle, Notice};
+use crate::outputs::breaker::Breaker;
 
 /// No further bundle is added to a message that has so many notices.
 const AT_ONCE: usize = 1000;

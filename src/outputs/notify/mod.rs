@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing here is waited for by the core. Every request has a time limit. What may go well later is tried again with
-//! growing pauses ([`lane`]); after some failures in a row a receiver is left alone for a while ([`breaker`]); what waited
+//! growing pauses ([`lane`]); after some failures in a row a receiver is left alone for a while ([`super::breaker`]); what waited
 //! meanwhile goes out as one message. Secrets come from the environment or from files, and are in no log and no error.
 //!
 //! * [`config`]: what a site says; every mistake at once
@@ -16,7 +16,6 @@
 //! * [`slack`], [`webhook`], [`email`]: the channels
 //! * [`squadcast`], [`narrative`]: the two services that the Watcher uses, used in the same way
 
-pub mod breaker;
 pub mod config;
 pub mod email;
 pub mod error;

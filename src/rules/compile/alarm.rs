@@ -149,7 +149,7 @@ fn inhibit(work: &Work<'_>, spec: &InhibitSpec) -> Inhibit {
 }
 
 fn reason(work: &Work<'_>, at: &At<String>, judged: bool) -> Option<Template> {
-    let may = MayUse { tasks: true, value: judged };
+    let may = MayUse { tasks: true, value: judged, item: false };
     template(work, at.span, &at.value, may).map(|(t, _)| t)
 }
 

@@ -267,6 +267,8 @@ fn rule(
         alarm: plan,
         report: spec.report.and_then(|r| r.from).unwrap_or_default(),
         budget: spec.budget.unwrap_or_default(),
+        priority: spec.priority.unwrap_or_default(),
+        on_disable: spec.on_disable.unwrap_or_default(),
         span: spec.name.span,
         links,
         causes,

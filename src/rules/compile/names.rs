@@ -15,6 +15,8 @@ use crate::rules::yaml::Span;
 pub(super) struct MayUse {
     pub(super) tasks: bool,
     pub(super) value: bool,
+    /// `item` and `item_index`.
+    pub(super) item: bool,
 }
 
 /// Functions of the template language.
@@ -53,6 +55,10 @@ fn check(work: &Work<'_>, span: Span, text: &str, name: &str, may: MayUse) -> Op
     match parts[0] {
         "value" if may.value => {}
         "value" => wrong("`value` is known in an alarm with `value` only".to_owned(), None),
+        "item" | "item_index" if may.item => {}
+        "item" | "item_index" if work.inputs.iter().all(|input| input.name != parts[0]) => {
+            wrong(format!("`{}` is known in a task with `foreach` only", parts[0]), None);
+        }
         "trigger" => {
             let known = ["kind", "occurrence", "at", "input"].into_iter();
             let known: Vec<&str> = known.chain((!work.spec.by.is_empty()).then_some("key")).collect();

@@ -11,8 +11,8 @@ use super::backends::{self, Told};
 use super::names::{MayUse, template};
 use crate::rules::code::{Place, StepCode};
 use crate::rules::diagnose::suggest;
-use crate::rules::expr::scope::{Allowed, TaskScope};
-use crate::rules::model::{Retry, Step, Workflow};
+use crate::rules::expr::scope::{Allowed, ResultType, TaskScope};
+use crate::rules::model::{AllowFailures, ForEach, Retry, Step, Workflow};
 use crate::rules::schema::SchemaSource;
 use crate::rules::source::StepTypes;
 use crate::rules::spec::{RuleSpec, TaskSpec};
@@ -58,7 +58,16 @@ pub(super) fn types(spec: &RuleSpec, schemas: &dyn SchemaSource) -> StepTypes {
 
 /// What expressions know of a step's result.
 fn scope(schemas: &dyn SchemaSource, name: &str, task: &TaskSpec) -> TaskScope {
-    let result = task.backend.as_ref().and_then(|used| (used.backend.result)(schemas, task));
+    let result = match &task.foreach {
+        Some(_) => Some(vec![
+            ("n", ResultType::Int),
+            ("succeeded", ResultType::Int),
+            ("failed", ResultType::Int),
+            ("results", ResultType::Dyn),
+            ("errors", ResultType::Dyn),
+        ]),
+        None => task.backend.as_ref().and_then(|used| (used.backend.result)(schemas, task)),
+    };
     TaskScope { name: name.to_owned(), result }
 }
 
@@ -111,6 +120,11 @@ fn order(work: &Work<'_>) -> Vec<usize> {
 
 /// All steps that come before one.
 fn before(work: &Work<'_>, name: &str) -> BTreeSet<String> {
+    let tasks = &work.spec.tasks.0;
+    let last = |task: &TaskSpec| task.for_failure.as_ref().is_some_and(|f| f.value);
+    if tasks.iter().any(|(key, task)| key.name == name && last(task)) {
+        return tasks.iter().filter(|(_, task)| !last(task)).map(|(key, _)| key.name.clone()).collect();
+    }
     let mut all = BTreeSet::new();
     let mut open = vec![name.to_owned()];
     while let Some(name) = open.pop() {
@@ -138,8 +152,13 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
     };
     let Told { operation, params } = backends::check(work, task, used)?;
     code.commands = used.backend.commands;
+    let may = MayUse { tasks: true, value: false, item: task.foreach.is_some() };
     if let Some(node) = params {
-        templates(work, node, "", &earlier, &mut code.params);
+        templates(work, node, "", &earlier, may, &mut code.params);
+    }
+    let foreach = foreach(work, task, &earlier, &mut code);
+    if let Some(flag) = task.for_failure.as_ref().filter(|f| f.value && !task.needs.is_empty()) {
+        problems.add(flag.span, "a task with `for_failure` begins after all others: it has no `needs`");
     }
     if let Some(when) = &task.when {
         let allowed = Allowed { tasks: true, trigger: true, ..Allowed::default() };
@@ -183,9 +202,61 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
         retry,
         resend_if_unknown: task.resend_if_unknown.unwrap_or(false),
         conditional: code.when.is_some(),
+        foreach,
+        on_failure: task.on_failure.unwrap_or_default(),
+        for_failure: task.for_failure.as_ref().is_some_and(|f| f.value),
     };
     Some((step, code))
 }
+
+/// Items under way at a time, if the rule does not say.
+const MAX_PARALLEL: u64 = 16;
+
+/// The list of a step with `foreach`.
+fn foreach(
+    work: &Work<'_>,
+    task: &TaskSpec,
+    earlier: &BTreeSet<String>,
+    code: &mut StepCode,
+) -> Option<ForEach> {
+    let Some(list) = &task.foreach else {
+        for (key, span) in [
+            ("max_parallel", task.max_parallel.as_ref().map(|at| at.span)),
+            ("allow_failures", task.allow_failures.as_ref().map(|at| at.span)),
+        ] {
+            if let Some(span) = span {
+                work.problems.add(span, format!("`{key}` goes with `foreach`"));
+            }
+        }
+        return None;
+    };
+    let good = match &list.0.value {
+        Yaml::List(_) => true,
+        Yaml::Int(n) => (0..=i64::from(MOST_ITEMS)).contains(n),
+        Yaml::Text(text) => Template::is_one(text),
+        _ => false,
+    };
+    if !good {
+        let help = "write a list, or a text that gives one: foreach: \"{{ image.detectors }}\"".to_owned();
+        let message = format!("`foreach` must be a list or a number of items, at most {MOST_ITEMS}");
+        work.problems.add_help(list.0.span, message, help);
+    }
+    let mut filled = Vec::new();
+    let may = MayUse { tasks: true, value: false, item: false };
+    templates(work, &list.0, "", earlier, may, &mut filled);
+    code.foreach = Some((list.0.json(), filled));
+    let most = task.max_parallel.as_ref();
+    if let Some(most) = most.filter(|most| most.value == 0) {
+        work.problems.add(most.span, "`max_parallel` must be at least 1");
+    }
+    Some(ForEach {
+        max_parallel: usize::try_from(most.map_or(MAX_PARALLEL, |most| most.value)).unwrap_or(usize::MAX),
+        allow_failures: task.allow_failures.as_ref().map_or(AllowFailures::Number(0), |at| at.value),
+    })
+}
+
+/// Most items of a list that is written as a number; lists are counted when they are there.
+const MOST_ITEMS: u32 = 1000;
 
 fn not_before(work: &Work<'_>, span: Span, task: &str, read: &str) {
     let message = format!("task \"{task}\" reads the result of \"{read}\", which does not come before it");
@@ -198,11 +269,11 @@ fn templates(
     node: &Node,
     pointer: &str,
     earlier: &BTreeSet<String>,
+    may: MayUse,
     out: &mut Vec<(String, Template)>,
 ) {
     match &node.value {
         Yaml::Text(text) if Template::is_one(text) => {
-            let may = MayUse { tasks: true, value: false };
             if let Some((template, reads)) = template(work, node.span, text, may) {
                 for step in reads.difference(earlier) {
                     not_before(work, node.span, "this", step);
@@ -212,13 +283,13 @@ fn templates(
         }
         Yaml::List(all) => {
             for (i, n) in all.iter().enumerate() {
-                templates(work, n, &format!("{pointer}/{i}"), earlier, out);
+                templates(work, n, &format!("{pointer}/{i}"), earlier, may, out);
             }
         }
         Yaml::Map(entries) => {
             for (key, n) in entries {
                 let name = key.name.replace('~', "~0").replace('/', "~1");
-                templates(work, n, &format!("{pointer}/{name}"), earlier, out);
+                templates(work, n, &format!("{pointer}/{name}"), earlier, may, out);
             }
         }
         _ => {}

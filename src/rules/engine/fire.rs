@@ -8,7 +8,6 @@ use serde_json::{Map, Value as Json};
 
 use super::explain::{Last, Outcome};
 use super::state::RuleState;
-use crate::rules::compile::hash16;
 use crate::rules::flow::{Effect, ManualTrigger, RunRequest, SkipReason, TriggerRefused};
 use crate::rules::model::{Mode, Occasion, Overlap, RunContext};
 
@@ -125,13 +124,12 @@ impl RuleState {
             tasks: Map::new(),
             trigger: key.into_iter().collect(),
             at: Tai(now),
+            item: None,
         }
     }
 
     fn run_id(&self, occurrence: &str) -> String {
-        // A rule without `by` has an empty key.
-        let key = self.key.as_ref().map_or("", |key| key.text.as_str());
-        hash16(&format!("{}\n{}\n{key}\n{occurrence}", self.rule.name, self.rule.revision))
+        self.rule.run_id(self.key.as_ref().map(|key| key.text.as_str()), occurrence)
     }
 
     fn queued(

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::*;
 use crate::tasks::call::ErrorClass;
+use crate::tasks::plan::Priority;
 use crate::tasks::steps::LogError;
+use crate::tasks::steps::testing::MemoryShelf;
 
 /// What a scripted backend does with a step, by the text of its parameters.
 #[derive(Default)]
@@ -35,6 +37,9 @@ impl Backend for Scripted {
                 Ok(StepOutcome { result: json!(7), ..StepOutcome::default() })
             }
             "fail" => Err(StepError::permanent("no")),
+            "transient" => Err(StepError::transient("nobody there")),
+            "large" => Ok(long(40_000)),
+            "huge" => Ok(long(400_000)),
             "panic" => panic!("on purpose"),
             "progress" => {
                 step.progress("job-1").await;
@@ -57,6 +62,11 @@ impl Backend for Scripted {
     }
 }
 
+/// A result of at least so many bytes.
+fn long(bytes: usize) -> StepOutcome {
+    StepOutcome { result: json!({"n": bytes, "values": "x".repeat(bytes)}), ..StepOutcome::default() }
+}
+
 #[derive(Default)]
 struct Journal(Mutex<Vec<(String, Option<Value>)>>);
 
@@ -72,6 +82,7 @@ struct Bench {
     driver: Driver,
     backend: Arc<Scripted>,
     journal: Arc<Journal>,
+    shelf: Arc<MemoryShelf>,
     reports: mpsc::Receiver<StepReport>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -82,10 +93,11 @@ impl Bench {
         let journal = Arc::new(Journal::default());
         let (sender, reports) = mpsc::channel(4);
         let clock = Clock::scaled(Tai(1000.0), 1.0);
+        let shelf = Arc::new(MemoryShelf::default());
         let backends: Vec<Arc<dyn Backend>> = vec![backend.clone()];
-        let (driver, task) = driver(backends, &["late"], journal.clone(), clock, sender);
+        let (driver, task) = driver(backends, &["late"], journal.clone(), Some(shelf.clone()), clock, sender);
         let task = tokio::spawn(task.run());
-        Self { driver, backend, journal, reports, task }
+        Self { driver, backend, journal, shelf, reports, task }
     }
 
     async fn execute(&self, step: &str, what: &str) {
@@ -120,6 +132,7 @@ fn call(step: &str, what: &str) -> StepCall {
         params: json!(what),
         timeout: Duration::from_secs(60),
         start_before: Tai(2000.0),
+        priority: Default::default(),
     }
 }
 
@@ -148,7 +161,7 @@ async fn keeps_to_the_concurrency_and_order_of_a_backend() {
     let begun = b.backend.begun.lock().unwrap().clone();
     assert_eq!(begun, (0..10).map(|n| format!("s{n}")).collect::<Vec<_>>());
     tokio::task::yield_now().await;
-    assert_eq!(b.driver.load()[0], BackendLoad { name: "sim", running: 0, waiting: 0 });
+    assert_eq!(b.driver.load()[0], BackendLoad { name: "sim", running: 0, waiting: 0, left_alone: false });
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +169,10 @@ async fn the_site_may_set_the_concurrency() {
     let mut b = Bench::new();
     for (limit, most) in [(Some(5), 5), (None, 2)] {
         let limits = limit.map(|n| ("sim".to_owned(), n)).into_iter().collect();
-        b.driver.order(Order::Configure { backends: Vec::new(), limits }).await.unwrap();
+        b.driver
+            .order(Order::Configure { backends: Vec::new(), limits, rates: BTreeMap::new() })
+            .await
+            .unwrap();
         b.backend.most.store(0, Ordering::SeqCst);
         for n in 0..10 {
             b.execute(&format!("s{n}"), "ok").await;
@@ -239,10 +255,11 @@ async fn steps_of_a_backend_that_is_configured_later_wait_for_it() {
     b.driver.order(late("a")).await.unwrap();
     b.execute("other", "ok").await;
     assert_eq!(b.ended().await.0, "other");
-    assert_eq!(b.driver.load()[1], BackendLoad { name: "late", running: 0, waiting: 1 });
+    assert_eq!(b.driver.load()[1], BackendLoad { name: "late", running: 0, waiting: 1, left_alone: false });
     let configure = |made: Option<Arc<dyn Backend>>| Order::Configure {
         backends: made.into_iter().collect(),
         limits: BTreeMap::new(),
+        rates: BTreeMap::new(),
     };
     b.driver.order(configure(Some(Arc::new(Late)))).await.unwrap();
     assert_eq!(b.ended().await, ("a".into(), Ok(StepOutcome::default())));
@@ -274,6 +291,121 @@ impl Backend for Late {
     ) -> Result<StepOutcome, StepError> {
         self.execute(call, step).await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_steps_go_before_others_and_those_under_way_before_all() {
+    let mut b = Bench::new();
+    for step in ["x", "y"] {
+        b.execute(step, "ok").await;
+    }
+    for (step, priority) in [
+        ("low", Priority::Low),
+        ("a", Priority::Normal),
+        ("b", Priority::Normal),
+        ("urgent", Priority::Urgent),
+        ("high", Priority::High),
+    ] {
+        let call = StepCall { priority, ..call(step, "ok") };
+        b.driver.order(Order::Execute(Box::new(call))).await.unwrap();
+    }
+    let resumed = Order::Resume { call: Box::new(call("resumed", "ok")), memo: None };
+    b.driver.order(resumed).await.unwrap();
+    for _ in 0..8 {
+        assert!(b.ended().await.1.is_ok());
+    }
+    let begun = b.backend.begun.lock().unwrap().clone();
+    assert_eq!(begun, ["x", "y", "urgent", "high", "a", "b", "low"], "what is resumed is not begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_begun_in_a_minute_than_the_site_allows() {
+    let mut b = Bench::new();
+    let rates = BTreeMap::from([("sim".to_owned(), 3)]);
+    let order = Order::Configure { backends: Vec::new(), limits: BTreeMap::new(), rates };
+    b.driver.order(order).await.unwrap();
+    let begin = tokio::time::Instant::now();
+    for n in 0..7 {
+        b.execute(&format!("s{n}"), "fail").await;
+    }
+    let mut at = Vec::new();
+    for _ in 0..7 {
+        assert!(b.ended().await.1.is_err());
+        at.push(begin.elapsed().as_secs());
+    }
+    assert_eq!(at, [0, 0, 0, 60, 60, 60, 120]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_fails_again_and_again_is_left_alone_and_tried_with_one() {
+    let mut b = Bench::new();
+    for n in 0..BREAKER_AFTER {
+        b.execute(&format!("s{n}"), "transient").await;
+        assert!(b.ended().await.1.is_err());
+    }
+    for n in 0..4 {
+        b.execute(&format!("late{n}"), "ok").await;
+    }
+    while !b.driver.load()[0].left_alone {
+        tokio::task::yield_now().await;
+    }
+    let begin = tokio::time::Instant::now();
+    b.backend.most.store(0, Ordering::SeqCst);
+    assert_eq!(b.ended().await.0, "late0");
+    assert!(begin.elapsed() >= BREAKER_PAUSE, "{:?}", begin.elapsed());
+    assert_eq!(b.backend.most.load(Ordering::SeqCst), 1, "one shows whether it is back");
+    for _ in 0..3 {
+        assert!(b.ended().await.1.is_ok());
+    }
+    assert_eq!(b.backend.most.load(Ordering::SeqCst), 2);
+    b.execute("more", "ok").await;
+    assert!(b.ended().await.1.is_ok());
+    assert!(!b.driver.load()[0].left_alone);
+}
+
+#[test]
+fn one_peer_that_is_left_alone_does_not_hold_up_the_others() {
+    let mut line = Line::new("ocps", Place::NotYet);
+    line.limit = 4;
+    let now = tokio::time::Instant::now();
+    let step = |index: u32| {
+        let call = StepCall { backend: "ocps".into(), params: json!({"index": index}), ..call("a", "ok") };
+        Waiting::new(call, None)
+    };
+    for n in 1..=BREAKER_AFTER {
+        line.push(step(1));
+        assert!(line.begin(now).is_ok());
+        assert_eq!(line.end("1", Some(false), now), n == BREAKER_AFTER);
+    }
+    assert!(line.leaves_alone());
+    for index in [1, 1, 2] {
+        line.push(step(index));
+    }
+    assert_eq!(line.begin(now).map(|s| s.peer).ok().as_deref(), Some("2"));
+    assert_eq!(line.begin(now).err(), Some(Some(now + BREAKER_PAUSE)));
+    let later = now + BREAKER_PAUSE;
+    assert_eq!(line.begin(later).map(|s| s.peer).ok().as_deref(), Some("1"));
+    assert_eq!(line.begin(later).err(), Some(None), "one shows whether it is back");
+    assert!(!line.end("1", Some(false), later), "it was left alone before");
+    let third = later + BREAKER_PAUSE;
+    assert_eq!(line.begin(later).err(), Some(Some(third)));
+    assert!(line.begin(third).is_ok());
+    line.end("1", Some(true), third);
+    assert!(!line.leaves_alone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_too_large_for_an_event_is_kept_as_a_file() {
+    let mut b = Bench::new();
+    for (what, bytes, in_run) in [("large", 40_000, true), ("huge", 400_000, false)] {
+        b.execute(what, what).await;
+        let outcome = b.ended().await.1.unwrap();
+        assert_eq!(outcome.files[0].name, large::FILE);
+        assert!(outcome.files[0].bytes > bytes);
+        assert_eq!(outcome.result.get("values").is_some(), in_run);
+        assert_eq!(outcome.result["n"], json!(bytes));
+    }
+    assert_eq!(b.shelf.0.lock().unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

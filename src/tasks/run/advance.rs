@@ -4,13 +4,14 @@ use salobj::Tai;
 
 use super::{Run, RunAction, StepRun};
 use crate::tasks::call::Stop;
-use crate::tasks::plan::{Plan, When};
+use crate::tasks::plan::{OnFailure, Plan, When};
 use crate::tasks::state::{Edge, TaskState};
 
 /// What is to become of a waiting step.
 enum Next {
     Wait,
     Dispatch,
+    FanOut,
     End(Edge, String),
 }
 
@@ -23,6 +24,12 @@ impl Run {
                 match self.next(i, plan, now) {
                     Next::Wait => continue,
                     Next::Dispatch => self.dispatch(i, out),
+                    Next::FanOut => {
+                        let fanned = plan.map_or(Ok(()), |plan| self.fan_out(i, plan, now, out));
+                        if let Err(text) = fanned {
+                            self.end_step(i, Edge::Fail, &text, now, out);
+                        }
+                    }
                     Next::End(edge, text) => self.end_step(i, edge, &text, now, out),
                 }
                 moved = true;
@@ -40,6 +47,12 @@ impl Run {
         if self.steps[i].dispatched || self.stopping.is_some() {
             return Next::Wait;
         }
+        if let Some(item) = &self.steps[i].item
+            && !self.steps[i].state.is_final()
+            && !self.may_begin(&item.of)
+        {
+            return Next::Wait;
+        }
         match self.steps[i].state {
             TaskState::Pending => self.begin(i, plan),
             TaskState::Retrying if self.steps[i].retry_at.is_none_or(|at| at.0 <= now.0) => Next::Dispatch,
@@ -55,9 +68,24 @@ impl Run {
 
     /// Decides on a step that has not been tried yet, and fills its parameters in if it is to run.
     fn begin(&mut self, i: usize, plan: Option<&dyn Plan>) -> Next {
+        if self.steps[i].plan.for_failure {
+            let others = || self.steps.iter().filter(|s| !s.plan.for_failure);
+            if others().any(|s| !s.state.is_final()) {
+                return Next::Wait;
+            }
+            if !others().any(StepRun::failed_for_the_run) {
+                return Next::End(Edge::Skip, "nothing failed".to_owned());
+            }
+        }
         for need in &self.steps[i].plan.needs {
-            match self.step_named(need).map(|s| s.state) {
+            let needed = self.step_named(need);
+            let lenient = needed.is_some_and(|s| {
+                s.plan.on_failure == OnFailure::Continue
+                    && matches!(s.state, TaskState::Failed | TaskState::TimedOut)
+            });
+            match needed.map(|s| s.state) {
                 Some(TaskState::Succeeded) => {}
+                Some(_) if lenient => {}
                 Some(state) if state.is_final() => {
                     return Next::End(Edge::Skip, format!("needs {need}, which is {state}"));
                 }
@@ -72,6 +100,9 @@ impl Run {
             );
             return Next::End(Edge::Fail, text);
         };
+        if self.steps[i].item.is_some() {
+            return self.rendered(i, plan);
+        }
         let name = self.steps[i].plan.name.clone();
         match plan.when(&name, &self.context) {
             When::True => {}
@@ -80,7 +111,11 @@ impl Run {
                 return Next::End(Edge::Skip, format!("its condition is unknown: {why}"));
             }
         }
-        match plan.render(&name, &self.context) {
+        if self.steps[i].plan.foreach.is_some() { Next::FanOut } else { self.rendered(i, plan) }
+    }
+
+    fn rendered(&mut self, i: usize, plan: &dyn Plan) -> Next {
+        match self.render_item(i, plan) {
             Ok(params) => {
                 self.steps[i].params = params;
                 Next::Dispatch
@@ -100,7 +135,11 @@ impl Run {
     }
 
     fn finish(&mut self, now: Tai, out: &mut Vec<RunAction>) {
-        let any = |state| self.steps.iter().any(|s| s.state == state);
+        let counts = |s: &&StepRun| {
+            let bad = matches!(s.state, TaskState::Failed | TaskState::TimedOut);
+            s.item.is_none() && (!bad || s.failed_for_the_run())
+        };
+        let any = |state| self.steps.iter().filter(counts).any(|s| s.state == state);
         let edge = match &self.stopping {
             Some(Stop::TimeUp(_)) if any(TaskState::TimedOut) => Edge::TimeOut,
             Some(Stop::Cancelled(_)) if any(TaskState::Aborted) => Edge::Abort,
@@ -116,8 +155,13 @@ impl Run {
                 let bad = |s: &&StepRun| {
                     matches!(s.state, TaskState::Failed | TaskState::TimedOut | TaskState::Aborted)
                 };
-                let texts: Vec<String> =
-                    self.steps.iter().filter(bad).map(|s| format!("{}: {}", s.name(), s.error)).collect();
+                let texts: Vec<String> = self
+                    .steps
+                    .iter()
+                    .filter(counts)
+                    .filter(bad)
+                    .map(|s| format!("{}: {}", s.name(), s.error))
+                    .collect();
                 texts.join("; ")
             }
         };

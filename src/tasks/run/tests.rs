@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::*;
 use crate::tasks::call::{ErrorClass, StepError, StepOutcome, StepReportKind};
-use crate::tasks::plan::RetryPlan;
+use crate::tasks::plan::{RetryPlan, StepPlan};
 
 /// A plan as tests want it.
 #[derive(Debug, Clone, Default)]
@@ -10,7 +12,10 @@ pub(crate) struct TestPlan {
     pub(crate) steps: Vec<StepPlan>,
     pub(crate) when: BTreeMap<&'static str, When>,
     pub(crate) bad_template: Option<&'static str>,
+    pub(crate) items: BTreeMap<&'static str, Vec<Value>>,
 }
+
+mod fan;
 
 use crate::tasks::plan::When;
 
@@ -23,6 +28,10 @@ pub(crate) fn step(name: &str, needs: &[&str]) -> StepPlan {
         resend_if_unknown: false,
         timeout: Duration::from_secs(60),
         retry: RetryPlan { attempts: 2, backoff: Duration::from_secs(5), ..RetryPlan::default() },
+        foreach: None,
+        on_failure: Default::default(),
+        for_failure: false,
+        priority: Default::default(),
     }
 }
 
@@ -41,7 +50,13 @@ impl Plan for TestPlan {
     fn when(&self, step: &str, _: &RunContext) -> When {
         self.when.get(step).cloned().unwrap_or(When::True)
     }
+    fn items(&self, step: &str, _: &RunContext) -> Result<Vec<Value>, String> {
+        self.items.get(step).cloned().ok_or_else(|| "no list".to_owned())
+    }
     fn render(&self, step: &str, context: &RunContext) -> Result<Value, String> {
+        if let Some(item) = &context.item {
+            return Ok(json!({"step": step, "item": item.value, "index": item.index}));
+        }
         if self.bad_template == Some(step) {
             return Err("the template has no value".to_owned());
         }

@@ -6,11 +6,12 @@ use salobj::Tai;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BadEntry, COUNTS, Counts, Ended, Going, KEEP_FINISHED, Runs, SharedPlan};
-use crate::tasks::run::{Run, RunAction, RunEvent, RunHeader};
+use super::{BadEntry, COUNTS, Counts, Ended, Going, KEEP_FAILED, KEEP_FINISHED, Runs, SharedPlan};
+use crate::tasks::run::{Run, RunAction, RunEvent, RunHeader, StepRun};
 use crate::tasks::state::TaskState;
 
 const RUN: &str = "run/";
+const ITEM: &str = "item/";
 const COMMAND: &str = "command/";
 const COUNTS_KEY: &str = "runs";
 
@@ -26,6 +27,10 @@ impl Runs {
                 let value = self.get(&id).map(json).or_else(|| self.past_states.get(&id).map(json));
                 records.push((format!("{RUN}{id}"), value));
             }
+        }
+        for (id, step) in std::mem::take(&mut self.changed_items) {
+            let value = self.get(&id).and_then(|run| run.step_named(&step)).map(json);
+            records.push((format!("{ITEM}{id}/{step}"), value));
         }
         records.extend(std::mem::take(&mut self.forgotten).into_iter().map(|key| (key, None)));
         records
@@ -45,6 +50,7 @@ impl Runs {
         let mut ended: Vec<Run> = Vec::new();
         let mut past: Vec<(String, Ended)> = Vec::new();
         let mut resumed = Vec::new();
+        let mut items = items(entries, &mut bad);
         for (key, value) in entries.range(RUN.to_owned()..).take_while(|(key, _)| key.starts_with(RUN)) {
             if value.get("ended").is_some() {
                 match serde_json::from_value(value.clone()) {
@@ -53,7 +59,11 @@ impl Runs {
                 }
                 continue;
             }
-            match serde_json::from_value::<Run>(value.clone()) {
+            let read = serde_json::from_value::<Run>(value.clone()).map(|mut run| {
+                run.steps.extend(items.remove(run.id()).unwrap_or_default());
+                run
+            });
+            match read {
                 Ok(run) if run.state.is_final() => ended.push(run),
                 Ok(run) => {
                     resumed.push(run.id().to_owned());
@@ -62,6 +72,10 @@ impl Runs {
                 }
                 Err(e) => bad.push(BadEntry { key: key.clone(), reason: e.to_string() }),
             }
+        }
+        // A crash came between two writes, or their run cannot be read.
+        for (id, steps) in items {
+            self.changed_items.extend(steps.into_iter().map(|s| (id.clone(), s.plan.name)));
         }
         self.take_ended(ended, past);
         if let Some(value) = entries.get(COUNTS_KEY) {
@@ -92,6 +106,10 @@ impl Runs {
         let when = |run: &Run| run.finished.unwrap_or_default().0;
         ended.sort_by(|a, b| when(b).total_cmp(&when(a)));
         for run in ended.split_off(ended.len().min(KEEP_FINISHED)) {
+            if run.is_open() && self.failed.len() < KEEP_FAILED {
+                self.failed.push_back(run);
+                continue;
+            }
             past.push((run.id().to_owned(), Ended { ended: run.state, finished: Tai(when(&run)) }));
         }
         past.sort_by(|a, b| b.1.finished.0.total_cmp(&a.1.finished.0));
@@ -112,6 +130,24 @@ impl Runs {
             }
         }
     }
+}
+
+/// The steps of the items of each run, in their order.
+fn items(entries: &BTreeMap<String, Value>, bad: &mut Vec<BadEntry>) -> BTreeMap<String, Vec<StepRun>> {
+    let mut all: BTreeMap<String, Vec<StepRun>> = BTreeMap::new();
+    for (key, value) in entries.range(ITEM.to_owned()..).take_while(|(key, _)| key.starts_with(ITEM)) {
+        let id = key[ITEM.len()..].split('/').next().unwrap_or_default();
+        match serde_json::from_value::<StepRun>(value.clone()) {
+            Ok(step) if step.item.is_some() => all.entry(id.to_owned()).or_default().push(step),
+            Ok(_) => bad.push(BadEntry { key: key.clone(), reason: "it is for no item".to_owned() }),
+            Err(e) => bad.push(BadEntry { key: key.clone(), reason: e.to_string() }),
+        }
+    }
+    for steps in all.values_mut() {
+        let place = |s: &StepRun| s.item.as_ref().map(|item| (item.of.clone(), item.index));
+        steps.sort_by_key(place);
+    }
+    all
 }
 
 fn json<T: Serialize>(value: &T) -> Value {

@@ -21,7 +21,9 @@
 //!    backend a simulator with a control handle under `sim/`, and a test for each thing the real system does that one would
 //!    not expect.
 //! 9. What commands SAL components sends and finds again by [`crate::tasks::peers`].
-//! 10. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
+//! 10. If it has several peers that may be away by themselves (instances, services), name the parameter that says which in
+//!    [`peer`]: each is left alone by itself when it fails.
+//! 11. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
 #[cfg(test)]
@@ -175,6 +177,23 @@ fn given_outcome(result: &Value) -> Result<StepOutcome, StepError> {
             Err(StepError::permanent(format!("its outcome is {other}")).with_result(result.clone()))
         }
         _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
+    }
+}
+
+/// Whom a step is for, where one backend has several on the other side that may be away by themselves: an instance, a service,
+/// a program. Empty where it has one.
+pub(crate) fn peer(call: &StepCall) -> String {
+    let key = match call.backend.as_str() {
+        "command" => "program",
+        "http" => "service",
+        "ocps" => "index",
+        "slack" => "to",
+        _ => return String::new(),
+    };
+    match call.params.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
     }
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn call(backend: &str, params: Value) -> StepCall {
         params,
         timeout: Duration::from_secs(60),
         start_before: Tai(2000.0),
+        priority: Default::default(),
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
     let handle = CoreHandle::new(requests_in);
     let (reports_in, reports) = mpsc::channel(catcher::tasks::driver::ORDER_QUEUE);
     let jobs = backends::all(&clock);
-    let (driver, driver_task) = driver(jobs, &[], Arc::new(handle.clone()), clock.clone(), reports_in);
+    let (driver, driver_task) = driver(jobs, &[], Arc::new(handle.clone()), None, clock.clone(), reports_in);
     let (reporter, _jobs) = mpsc::channel(1);
     let counted = Arc::new(Counted::default());
     // Enabled with the rules before there is anything to read: all that is read then is live.

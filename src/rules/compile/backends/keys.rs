@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    fn takes(&self, node: &Node, source: &str) -> bool {
+    pub(super) fn takes(&self, node: &Node, source: &str) -> bool {
         let template = matches!(&node.value, Yaml::Text(t) if Template::is_one(t));
         match self {
             Kind::Name => !template && node.scalar_text(source).is_some_and(|t| !t.trim().is_empty()),

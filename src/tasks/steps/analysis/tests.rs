@@ -74,6 +74,7 @@ fn call(operation: &str, params: Value) -> StepCall {
         params,
         timeout: Duration::from_secs(300),
         start_before: Tai(2600.0),
+        priority: Default::default(),
     }
 }
 

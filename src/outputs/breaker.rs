@@ -25,6 +25,11 @@ impl Breaker {
         self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
+    /// True from when it opened until something succeeds: at most one attempt at a time is to be made.
+    pub fn is_open(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// The other side has answered.
     pub fn succeeded(&mut self) {
         self.failures = 0;
@@ -52,7 +57,8 @@ mod tests {
         let mut breaker = Breaker::new(3, Duration::from_secs(30));
         assert!(!breaker.failed(now) && !breaker.failed(now));
         assert_eq!(breaker.wait(now), Duration::ZERO);
-        assert!(breaker.failed(now), "opens");
+        assert!(!breaker.is_open());
+        assert!(breaker.failed(now) && breaker.is_open());
         assert_eq!(breaker.wait(now), Duration::from_secs(30));
         let later = now + Duration::from_secs(31);
         assert_eq!(breaker.wait(later), Duration::ZERO, "one attempt");

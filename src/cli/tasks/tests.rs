@@ -1,0 +1,150 @@
+//! A whole Catcher on a bus in memory that runs programs: what the command line shows, follows, runs again and ends.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Parser;
+use salobj::SummaryState;
+use salobj::csc::CscOptions;
+use salobj_testbed::Bus as TestBus;
+use serde_json::Value as Json;
+
+use super::*;
+use crate::app;
+
+const RULES: &str = r#"
+rules:
+  - name: Programs
+    trigger: {manual: true, max_concurrent: 4}
+    tasks:
+      each:
+        foreach: 3
+        command: {program: count.sh, args: "{{ item }}"}
+      after:
+        needs: [each]
+        command: {program: fails.sh}
+  - name: Waits
+    trigger: {manual: true}
+    tasks: {wait: {command: {program: waits.sh}}}
+"#;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+struct Site {
+    bus: TestBus,
+    folder: tempfile::TempDir,
+    running: app::Running,
+    remote: Remote,
+}
+
+fn program(folder: &Path, name: &str, text: &str) {
+    let new = folder.join("new");
+    std::fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, folder.join(name)).unwrap();
+}
+
+impl Site {
+    async fn set() -> Site {
+        let (bus, _) = TestBus::memory();
+        let folder = tempfile::tempdir().unwrap();
+        let (config, programs) = (folder.path().join("config"), folder.path().join("programs"));
+        std::fs::create_dir_all(config.join("rules")).unwrap();
+        std::fs::create_dir_all(&programs).unwrap();
+        program(&programs, "count.sh", "echo \"item $1\" >&2; echo \"{\\\"values\\\": {\\\"item\\\": $1}}\"");
+        let mended = folder.path().join("mended");
+        let fails =
+            format!("[ -e {} ] && echo '{{}}' && exit 0; echo out of paper >&2; exit 4", mended.display());
+        program(&programs, "fails.sh", &fails);
+        program(&programs, "waits.sh", "sleep 600");
+        std::fs::write(config.join("rules/programs.yaml"), RULES).unwrap();
+        let init = json!({
+            "auto_acknowledge_delay_s": 0.0, "auto_unacknowledge_delay_s": 0.0, "allowed_commands": [],
+            "instances": [{"sal_index": 1, "rules": ["*.yaml"]}],
+            "backends": {"command": {"folder": programs, "memory_mb": 4096}},
+        });
+        std::fs::write(config.join("_init.yaml"), serde_saphyr::to_string(&init).unwrap()).unwrap();
+        let mut csc = CscOptions::new(1);
+        csc.initial_state = Some(SummaryState::Enabled);
+        csc.config_dir = Some(config);
+        let options = app::Options {
+            csc,
+            data_dir: folder.path().join("data"),
+            http: ([127, 0, 0, 1], 0).into(),
+            secrets: Arc::new(|_| None),
+            record: None,
+        };
+        let running = app::start(&bus.domain(2), sal_idl::Library::embedded(), options).await.unwrap();
+        let component = sal_idl::Library::embedded().component("Catcher").unwrap();
+        let remote =
+            Remote::open(&bus.domain(3), component, 1, RemoteOptions::include(["task"])).await.unwrap();
+        Site { bus, folder, running, remote }
+    }
+
+    async fn run(&self, args: &[&str]) -> (anyhow::Result<bool>, String) {
+        let command = Line::try_parse_from([&["catcher"], args].concat()).unwrap().command;
+        let mut out = Vec::new();
+        let done = carry_out(&command, &self.remote, &self.bus.clock, &mut out).await;
+        (done, String::from_utf8(out).unwrap())
+    }
+
+    async fn json(&self, args: &[&str]) -> Json {
+        let (done, text) = self.run(&[args, &["--json"]].concat()).await;
+        done.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    async fn trigger(&self, rule: &str) -> String {
+        let fields: [(&str, Value); 2] = [("ruleName", rule.into()), ("parameters", "".into())];
+        self.remote.command("trigger").unwrap().start(&fields, LIMIT, true).await.unwrap().result
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_are_listed_followed_run_again_and_ended() {
+    let site = Site::set().await;
+    let id = site.trigger("Programs").await;
+    let (good, text) = site.run(&["show", &id, "--watch"]).await;
+    assert!(!good.unwrap(), "{text}");
+    let shown = site.json(&["show", &id]).await;
+    assert_eq!(shown["state"], "failed");
+    let steps: Vec<&str> =
+        shown["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["each", "after", "each[0]", "each[1]", "each[2]"]);
+    assert_eq!(shown["steps"][0]["result"]["results"][2]["values"]["item"], 2);
+    assert_eq!(shown["steps"][1]["state"], "failed");
+
+    let (_, text) = site.run(&["list", "--failed"]).await;
+    assert!(text.contains(&id) && text.contains("5/5") && text.contains("out of paper"), "{text}");
+    let listed = site.json(&["list", "Waits"]).await;
+    assert_eq!(listed, json!([]));
+    let (_, logs) = site.run(&["logs", &id]).await;
+    assert!(logs.contains("each[1]: succeeded\n  | item 1\n"), "{logs}");
+    assert!(logs.contains("exit code 4: out of paper"), "{logs}");
+    let (unknown, _) = site.run(&["logs", &id, "--step", "none"]).await;
+    assert!(unknown.unwrap_err().to_string().contains("no step none"));
+
+    std::fs::write(site.folder.path().join("mended"), "").unwrap();
+    let (good, text) = site.run(&["rerun", &id, "--reason", "paper is back", "--watch"]).await;
+    assert!(good.unwrap(), "{text}");
+    let again = text.lines().next().unwrap().to_owned();
+    let shown = site.json(&["show", &again]).await;
+    assert_eq!((&shown["state"], &shown["parentTaskId"]), (&json!("succeeded"), &json!(id)));
+
+    let waits = site.trigger("Waits").await;
+    let (done, text) = site.run(&["cancel", &waits, "--reason", "enough"]).await;
+    assert!(done.is_ok() && text.contains("is being cancelled"), "{text}");
+    let (good, text) = site.run(&["show", &waits, "--watch"]).await;
+    assert!(!good.unwrap());
+    let shown = site.json(&["show", &waits]).await;
+    assert_eq!((&shown["state"], &shown["error"]), (&json!("aborted"), &json!("enough")), "{text}");
+    let (refused, _) = site.run(&["cancel", "ffff"]).await;
+    assert!(refused.unwrap_err().to_string().contains("no run"));
+    site.remote.close().await;
+    site.running.close().await;
+}
