@@ -144,8 +144,13 @@ impl Env {
 
     /// Properties of a consumer: built-in ones, then its file, then those of the broker.
     pub fn consumer_properties(&self, group: &str) -> Properties {
-        let defaults =
-            [("group.id", group), ("allow.auto.create.topics", "false"), ("auto.offset.reset", "earliest")];
+        let defaults = [
+            ("group.id", group),
+            ("allow.auto.create.topics", "false"),
+            ("auto.offset.reset", "earliest"),
+            // Once enough is fetched ahead librdkafka pauses: by default a whole second, in which a fast reader runs dry.
+            ("fetch.queue.backoff.ms", "10"),
+        ];
         let mut all: Properties = defaults.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         all.extend(self.consumer_config.clone());
         all.extend(self.admin_properties());

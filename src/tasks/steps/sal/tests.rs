@@ -29,6 +29,7 @@ fn call(params: Value) -> StepCall {
         backend: "sal".into(),
         operation: String::new(),
         resend_if_unknown: false,
+        priority: Default::default(),
         params,
         timeout: Duration::from_secs(600),
         start_before: Tai(1_800_000_000.0 + 600.0),

@@ -45,6 +45,7 @@ fn script(more: Value) -> StepCall {
         backend: "script_queue".into(),
         operation: String::new(),
         resend_if_unknown: false,
+        priority: Default::default(),
         params,
         timeout: Duration::from_secs(600),
         start_before: Tai(1_800_000_000.0 + 600.0),
