@@ -22,6 +22,7 @@ mod expr;
 mod flow;
 mod format;
 mod given;
+mod images;
 mod keyed;
 mod import_watcher;
 mod links;

@@ -3,7 +3,7 @@
 //! Variables are the rule's inputs by name, `parameters`, `tasks`, `trigger`, `value` in an alarm's reason, `item` and
 //! `item_index` in a step with `foreach`. Filters
 //! are minijinja's own and `utc_iso`, `tai_iso` for TAI seconds, `round(digits)`, `argmax` and `argmin` (the key of a
-//! keyed input, the place in a list).
+//! keyed input, the place in a list). Functions: [`functions`].
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -14,6 +14,9 @@ use salobj::Tai;
 use serde_json::Value as Json;
 
 use super::model::RunContext;
+
+pub(super) mod calls;
+mod functions;
 
 /// A template whose syntax is known to be right.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +61,19 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.add_filter("round", round);
     env.add_filter("argmax", |all: Jinja| arg(&all, true));
     env.add_filter("argmin", |all: Jinja| arg(&all, false));
+    functions::register(&mut env);
     env
 });
+
+/// The value of an expression that reads nothing but functions, or why it has none; `None` if it reads something.
+fn constant(expression: &str) -> Option<Result<Jinja, String>> {
+    let compiled = ENVIRONMENT.compile_expression(expression).ok()?;
+    let reads = compiled.undeclared_variables(false);
+    if reads.iter().any(|name| name != "range" && functions::named(name).is_none()) {
+        return None;
+    }
+    Some(compiled.eval(()).map_err(|e| e.detail().map_or_else(|| e.to_string(), str::to_owned)))
+}
 
 /// Every filter: minijinja's that make sense in a text, and ours.
 const FILTERS: &[&str] = &[
@@ -270,6 +284,59 @@ mod tests {
         );
         assert!(Template::parse("{{ x | rond(2) }}").unwrap_err().message.contains("round"));
         assert!(Template::parse("{{ 'a | b' }}").is_ok());
+    }
+
+    #[test]
+    fn images_are_named_and_asked_for() {
+        let mut ctx = RunContext::default();
+        ctx.inputs
+            .insert("image".into(), serde_json::json!({"imageName": "MC_O_20261120_000123", "group": null}));
+        let text = |t: &str| Template::parse(t).unwrap().text(&ctx, None).map_err(|e| e.to_string());
+        for (template, filled) in [
+            (
+                "{{ data_id(image.imageName, detector=94) }}",
+                "instrument='LSSTCam' AND exposure=2026112000123 AND detector=94",
+            ),
+            (
+                "{{ data_id(image.imageName, detector='R22_S11') }}",
+                "instrument='LSSTCam' AND exposure=2026112000123 AND detector=94",
+            ),
+            (
+                "{{ data_id(instrument='AT', day_obs=20261120, seq_num=[1, 2]) }}",
+                "instrument='LATISS' AND day_obs=20261120 AND exposure.seq_num IN (1, 2)",
+            ),
+            ("{{ instrument('CCCamera') }} {{ instrument(image.imageName) }}", "LSSTComCam LSSTCam"),
+            ("{{ day_obs(image.imageName) }} {{ day_obs(1795262399.0) }}", "20261120 20261120"),
+            ("{{ seq_num(image.imageName) }} {{ exposure_id(image.imageName) }}", "123 2026112000123"),
+            ("{{ image_name('LSSTCam', 2026112000123) }}", "MC_O_20261120_000123"),
+            ("{{ image_name('AT', 20261120, 7, 'C') }}", "AT_C_20261120_000007"),
+            (
+                "{{ detector_id('R22_S11') }} {{ detector_id('R22_S11', 'CC') }} {{ detector_name(94) }}",
+                "94 4 R22_S11",
+            ),
+            ("{{ detectors('MC', 'guiders') | length }} {{ detector_names('CC') | last }}", "8 R22_S22"),
+        ] {
+            assert_eq!(text(template).as_deref(), Ok(filled), "{template}");
+        }
+        for (template, told) in [
+            ("{{ data_id(image.nothing) }}", "data_id: the image has no value"),
+            ("{{ data_id(image.imageName, group=image.group) }}", "data_id: group has no value"),
+            ("{{ data_id(image.imageName, detector=300) }}", "data_id: detector: 300"),
+            (
+                "{{ data_id(image.imageName, detector=1.5) }}",
+                "detector: 1.5 is neither a text nor a whole number",
+            ),
+            ("{{ data_id(image.imageName, exposure=1) }}", "data_id: exposure is given twice"),
+            ("{{ data_id(image.imageName, instrument='LATISS') }}", "is no image of LATISS"),
+            ("{{ data_id(image, detector=1) }}", "not a text"),
+            ("{{ exposure_id(image.imageName, 1) }}", "exposure_id: write exposure_id(image.imageName)"),
+            ("{{ day_obs(true) }}", "day_obs: true is no name"),
+        ] {
+            let error = text(template).unwrap_err();
+            assert!(error.contains(told), "{template}: {error}");
+        }
+        let list = Template::parse("{{ detectors('LSSTCam') }}").unwrap().value(&ctx, None).unwrap();
+        assert_eq!(list.as_array().map(Vec::len), Some(189));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Simulated peers with control handles; reached only by name (`catcher demo`), by SAL simulation mode, or by tests.
 
 pub mod backends;
+pub mod camera;
 pub mod csc;
 pub mod cut;
 pub mod influx;

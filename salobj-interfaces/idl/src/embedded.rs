@@ -16,6 +16,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "ATOODS/ATOODS_Events.xml",
     "ATPneumatics/ATPneumatics_Events.xml",
     "CCCamera/CCCamera_Events.xml",
+    "CCOODS/CCOODS_Events.xml",
     "Catcher/Catcher_Commands.xml",
     "Catcher/Catcher_Events.xml",
     "Catcher/Catcher_Telemetry.xml",
@@ -51,5 +52,6 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "Test/Test_Commands.xml",
     "Test/Test_Events.xml",
     "Test/Test_Telemetry.xml",
+    "WFOODS/WFOODS_Events.xml",
     "WeatherForecast/WeatherForecast_Telemetry.xml",
 ];

@@ -72,7 +72,7 @@ rules:
 fn every_shipped_example_passes_its_own_tests() {
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples"));
     let mut files = Vec::new();
-    for below in ["", "watcher", "observatory"] {
+    for below in ["", "images", "observatory", "systems", "watcher"] {
         for entry in std::fs::read_dir(folder.join(below)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "yaml") {

@@ -7,7 +7,9 @@ use crate::rules::diagnose::suggest;
 use crate::rules::expr::scope::Shape;
 use crate::rules::flow::Part;
 use crate::rules::read::inside;
+use crate::rules::schema::FieldKind;
 use crate::rules::template::Template;
+use crate::rules::template::calls::{Known, calls, mistakes};
 use crate::rules::yaml::Span;
 
 /// What a template may use besides inputs, parameters and the trigger.
@@ -19,7 +21,7 @@ pub(super) struct MayUse {
     pub(super) item: bool,
 }
 
-/// Functions of the template language.
+/// What the template language itself knows by name.
 const GLOBALS: &[&str] = &["range", "dict", "namespace", "loop"];
 
 /// Checks a template; the answer has the steps whose results it reads.
@@ -37,13 +39,47 @@ pub(super) fn template(
         }
     };
     let before = work.problems.count();
+    let called: BTreeSet<&str> = calls(text).into_iter().map(|call| call.name).collect();
+    for mistake in mistakes(text, &|name| known(work, name)) {
+        let place = inside(&work.problems.source, span, text, mistake.span);
+        work.problems.add_help(place, mistake.message, mistake.help);
+    }
     let mut steps = BTreeSet::new();
     for name in template.names() {
+        if called.contains(name.as_str()) {
+            if work.inputs.iter().any(|input| input.name == name) {
+                let at = text.find(&name).unwrap_or(0);
+                let place = inside(&work.problems.source, span, text, (at, name.len()));
+                let message = format!("\"{name}\" is an input of this rule, which hides the function");
+                work.problems.add_help(place, message, "call the input otherwise".to_owned());
+            }
+            continue;
+        }
         if let Some(step) = check(work, span, text, &name, may) {
             steps.insert(step);
         }
     }
     (work.problems.count() == before).then_some((template, steps))
+}
+
+/// What the value of a dotted name will be, as far as the interfaces say it.
+fn known(work: &Work<'_>, name: &str) -> Option<Known> {
+    let (root, field) = name.split_once('.').map_or((name, None), |(root, field)| (root, Some(field)));
+    let (kind, list) = match (&work.inputs.iter().find(|input| input.name == root)?.shape, field) {
+        (Shape::One { kind, list, .. }, None) => (*kind, *list),
+        (Shape::Message(schema, _), Some(field)) => {
+            let field = schema.field(field)?;
+            (field.kind, field.count.is_some())
+        }
+        (Shape::Message(..), None) => return Some(Known::Other("a whole message: name one of its fields")),
+        _ => return None,
+    };
+    Some(match kind {
+        _ if list => Known::Other("a list"),
+        FieldKind::Text => Known::Text,
+        FieldKind::Int | FieldKind::Double => Known::Number,
+        FieldKind::Bool => Known::Other("true or false"),
+    })
 }
 
 /// Checks one dotted name; the answer is the step that it belongs to.

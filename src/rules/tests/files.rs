@@ -66,7 +66,7 @@ fn the_shipped_files_follow_the_schema() {
 fn every_example() -> Vec<SourceFile> {
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/examples"));
     let mut files = Vec::new();
-    for below in ["", "watcher", "observatory"] {
+    for below in ["", "images", "observatory", "systems", "watcher"] {
         for entry in std::fs::read_dir(folder.join(below)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "yaml") {
