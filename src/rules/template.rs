@@ -330,7 +330,7 @@ mod tests {
             ("{{ data_id(image.imageName, instrument='LATISS') }}", "is no image of LATISS"),
             ("{{ data_id(image, detector=1) }}", "not a text"),
             ("{{ exposure_id(image.imageName, 1) }}", "exposure_id: write exposure_id(image.imageName)"),
-            ("{{ day_obs(true) }}", "day_obs: true is no name"),
+            ("{{ day_obs(true) }}", "day_obs: True is no name"),
         ] {
             let error = text(template).unwrap_err();
             assert!(error.contains(told), "{template}: {error}");

@@ -203,7 +203,8 @@ fn of_call(
             wrong((call.at, name.len()), format!("{name} needs {}", function.args[n].0), form());
         }
         n if n > function.args.len() => {
-            let text = format!("{name} takes {} arguments without a name, not {n}", function.args.len());
+            let most = function.args.len();
+            let text = format!("{name} takes {most} argument{}, not {n}", if most == 1 { "" } else { "s" });
             wrong((call.at, name.len()), text, form());
         }
         _ => {}
@@ -318,10 +319,7 @@ mod tests {
                 "image.imageNumber | the image of seq_num cannot be a number",
             ),
             ("{{ seq_num(image.list) }}", "image.list | the image of seq_num cannot be a list"),
-            (
-                "{{ seq_num(image.imageName, 2) }}",
-                "seq_num | seq_num takes 1 arguments without a name, not 2",
-            ),
+            ("{{ seq_num(image.imageName, 2) }}", "seq_num | seq_num takes 1 argument, not 2"),
             ("{{ data_id(image.imageName, detektor=3) }}", "detektor | data_id has no argument \"detektor\""),
             ("{{ data_id(image.imageName, detector=205) }}", "205 | data_id: detector: 205 is not possible"),
             (
