@@ -10,7 +10,9 @@
 //! Timers that are due are worked off at their own time before any input, so that it does not matter how exactly the
 //! caller ticks.
 
+mod ask;
 mod calm;
+mod deadline;
 mod explain;
 mod family;
 mod feed;
@@ -20,11 +22,14 @@ mod guard;
 mod judge;
 mod keyed_rule;
 mod keys;
+mod load;
+mod message;
 mod names;
 mod routes;
 mod saved;
 mod schedule;
 mod state;
+mod switch;
 mod time;
 mod witness;
 
@@ -35,10 +40,9 @@ use salobj::Tai;
 
 use super::flow::{Effect, Input, ManualTrigger, Subscriptions, TriggerRefused};
 use super::model::Rule;
-use feed::{Feed, message_occurrence};
+use feed::Feed;
 pub use guard::Stopwatch;
-use names::Names;
-use routes::{TopicRoutes, route};
+use routes::TopicRoutes;
 use state::RuleState;
 use time::Timers;
 
@@ -165,39 +169,6 @@ impl Engine {
         answer.unwrap_or_else(|| Err(TriggerRefused::Quarantined { rule: what.rule.to_owned(), reason }))
     }
 
-    /// The rule of an exact name, or of `<rule>.<key>` for a rule with `by`.
-    pub(super) fn named(&self, name: &str) -> Option<(usize, Option<String>)> {
-        if let Some(i) = self.by_name.get(name) {
-            return Some((*i, None));
-        }
-        let keyed = |(at, _): (usize, &str)| {
-            let i = *self.by_name.get(&name[..at])?;
-            let key = &name[at + 1..];
-            self.states[i].keys().contains(&key).then(|| (i, Some(key.to_owned())))
-        };
-        name.match_indices('.').find_map(keyed)
-    }
-
-    /// True if a rule of this name can be triggered: also `<rule>.<key>`, for a key that is known.
-    pub fn knows(&self, name: &str) -> bool {
-        self.named(name).is_some()
-    }
-
-    /// Names of the alarms that a rule has: its own, or those of its keys.
-    pub fn alarms(&self, rule: &str) -> Vec<String> {
-        let Some(state) = self.by_name.get(rule).map(|i| &self.states[*i]) else { return Vec::new() };
-        match (&state.rule.alarm, &state.family) {
-            (None, _) => Vec::new(),
-            (Some(plan), None) => vec![plan.name.clone()],
-            (Some(_), Some(family)) => family.alarms().map(str::to_owned).collect(),
-        }
-    }
-
-    /// Names of the keys that a rule has, in their order.
-    pub fn key_names(&self, rule: &str) -> Vec<&str> {
-        self.by_name.get(rule).map_or_else(Vec::new, |i| self.states[*i].keys())
-    }
-
     /// Deadlines are left alone until [`Engine::wake`]: the CSC is not ENABLED.
     pub fn sleep(&mut self) {
         self.set_awake_since(f64::INFINITY);
@@ -221,157 +192,9 @@ impl Engine {
         }
     }
 
-    /// When the next [`Input::Tick`] is wanted.
-    pub fn next_deadline(&self) -> Option<Tai> {
-        self.timers.next()
-    }
-
-    /// What has to be read.
-    pub fn subscriptions(&self) -> &Subscriptions {
-        &self.subscriptions
-    }
-
-    /// How many times a rule was evaluated, since the engine is there.
-    pub fn evaluations(&self) -> u64 {
-        self.evaluations
-    }
-
-    /// How a rule stands.
-    pub fn status(&self, rule: &str) -> Option<RuleStatus> {
-        self.by_name.get(rule).map(|i| &self.states[*i]).map(|state| state.family_status(state.status()))
-    }
-
-    /// The rules, in order.
-    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.states.iter().map(|s| &s.rule)
-    }
-
     /// Times some evaluations with this watch from now on, to find slow rules.
     pub fn lend_stopwatch(&mut self, stopwatch: Stopwatch) {
         self.stopwatch = Some(stopwatch);
-    }
-
-    /// Replaces all rules. Those of unchanged name and revision keep their state, those of unchanged name their switch;
-    /// new ones wait for [`Input::History`], and, once [`Engine::history_done`] was called for others, are not looked at
-    /// before it is called again. Topic ids change: read [`Engine::subscriptions`] again.
-    pub fn replace_rules(&mut self, rules: &[Arc<Rule>], now: Tai, out: &mut Vec<Effect>) {
-        self.now = now.0;
-        let names = Arc::new(Names::of(rules));
-        let mut old: HashMap<String, RuleState> =
-            self.states.drain(..).map(|s| (s.rule.name.clone(), s)).collect();
-        for rule in rules {
-            let mut state = match old.remove(&rule.name) {
-                Some(mut state) if state.rule.revision == rule.revision => {
-                    state.take_rule(rule.clone());
-                    state
-                }
-                Some(mut state) => {
-                    state.withdraw(out);
-                    let mut fresh = RuleState::root(rule.clone());
-                    fresh.enabled = state.enabled;
-                    fresh.adopt_keys(&state, now.0);
-                    fresh.waiting = self.going;
-                    fresh
-                }
-                None => {
-                    let mut fresh = RuleState::root(rule.clone());
-                    fresh.waiting = self.going;
-                    fresh
-                }
-            };
-            state.schedule.awake_since = self.awake_since;
-            state.take_names(&names, out);
-            state.guarded(None, out, |state, _| state.start_clocks(now.0));
-            self.states.push(state);
-        }
-        let mut gone: Vec<RuleState> = old.into_values().collect();
-        gone.sort_by(|a, b| a.rule.name.cmp(&b.rule.name));
-        for state in &mut gone {
-            state.withdraw(out);
-        }
-        self.filling = self.states.iter().any(|state| state.filling);
-        self.by_name = self.states.iter().enumerate().map(|(i, s)| (s.rule.name.clone(), i)).collect();
-        (self.subscriptions, self.routes) = route(&self.states);
-        self.timers = Timers::default();
-        for (i, state) in self.states.iter_mut().enumerate() {
-            state.queued = f64::INFINITY;
-            state.touched = true;
-            schedule(state, &mut self.timers, i, now.0);
-        }
-    }
-
-    /// The past has been read: [`Input::History`] no longer changes the rules that are loaded now.
-    pub fn history_done(&mut self) {
-        self.filling = false;
-        self.going = true;
-        for state in &mut self.states {
-            state.filled();
-        }
-    }
-
-    /// The same while the rules are going: those that waited are judged for the first time.
-    pub fn begin_new(&mut self, now: Tai, out: &mut Vec<Effect>) {
-        let new: Vec<usize> = (0..self.states.len()).filter(|i| self.states[*i].waiting).collect();
-        self.history_done();
-        for i in new {
-            self.evaluations += 1;
-            self.states[i].touched = true;
-            self.states[i].guarded(None, out, |state, out| state.reevaluate(now.0, out));
-            self.schedule(i, now.0);
-        }
-    }
-
-    /// True while some rule still takes samples of the past.
-    pub fn is_filling(&self) -> bool {
-        self.filling
-    }
-
-    /// The topics of which rules still take samples of the past, by [`TopicId`](super::flow::TopicId).
-    pub fn filling_topics(&self) -> std::collections::BTreeSet<u32> {
-        let filling =
-            self.states.iter().filter(|state| state.filling).flat_map(|state| &state.rule.code.inputs);
-        let id = |component: &str, sal_name: &str| {
-            let same = |t: &super::flow::TopicNeed| t.component == component && t.sal_name == sal_name;
-            self.subscriptions.topics.iter().position(same).and_then(|i| u32::try_from(i).ok())
-        };
-        filling.filter_map(|input| id(&input.component, &input.sal_name)).collect()
-    }
-
-    /// Judges every enabled rule on the latched values and says all severities again (entering ENABLED).
-    pub fn reevaluate_all(&mut self, now: Tai, out: &mut Vec<Effect>) {
-        self.run_timers(now.0, out);
-        for i in 0..self.states.len() {
-            self.states[i].touched = true;
-            self.states[i].guarded(None, out, |state, out| state.reevaluate(now.0, out));
-            self.evaluations += 1;
-            self.schedule(i, now.0);
-        }
-    }
-
-    /// The state of a rule that windows cannot give back, for the journal.
-    pub fn checkpoint(&self, rule: &str) -> Option<serde_json::Value> {
-        self.by_name.get(rule).map(|i| self.states[*i].save())
-    }
-
-    /// Takes such a state back; one of another revision is ignored, and the answer is false.
-    pub fn restore(&mut self, rule: &str, saved: &serde_json::Value) -> bool {
-        let Some(i) = self.by_name.get(rule).copied() else { return false };
-        let state = &mut self.states[i];
-        state.touched = true;
-        let (now, mut done) = (self.now, false);
-        state.guarded(None, &mut Vec::new(), |state, _| {
-            done = if state.family.is_some() { state.family_load(saved, now) } else { state.load(saved) };
-        });
-        self.schedule(i, self.now);
-        done
-    }
-
-    /// Whether the state of a rule may be another than at the last call; true for a rule that is not here.
-    pub fn take_touched(&mut self, rule: &str) -> bool {
-        match self.by_name.get(rule) {
-            Some(i) => std::mem::take(&mut self.states[*i].touched),
-            None => true,
-        }
     }
 
     fn schedule(&mut self, i: usize, now: f64) {

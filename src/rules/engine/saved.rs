@@ -1,10 +1,39 @@
-//! A rule's state in the journal.
+//! A rule's state in the journal, and back from it.
 
 use serde_json::{Value as Json, json};
 
+use super::Engine;
 use super::judge::CondState;
 use super::state::RuleState;
 use crate::rules::expr::Memory;
+
+impl Engine {
+    /// The state of a rule that windows cannot give back, for the journal.
+    pub fn checkpoint(&self, rule: &str) -> Option<Json> {
+        self.by_name.get(rule).map(|i| self.states[*i].save())
+    }
+
+    /// Takes such a state back; one of another revision is ignored, and the answer is false.
+    pub fn restore(&mut self, rule: &str, saved: &Json) -> bool {
+        let Some(i) = self.by_name.get(rule).copied() else { return false };
+        let state = &mut self.states[i];
+        state.touched = true;
+        let (now, mut done) = (self.now, false);
+        state.guarded(None, &mut Vec::new(), |state, _| {
+            done = if state.family.is_some() { state.family_load(saved, now) } else { state.load(saved) };
+        });
+        self.schedule(i, self.now);
+        done
+    }
+
+    /// Whether the state of a rule may be another than at the last call; true for a rule that is not here.
+    pub fn take_touched(&mut self, rule: &str) -> bool {
+        match self.by_name.get(rule) {
+            Some(i) => std::mem::take(&mut self.states[*i].touched),
+            None => true,
+        }
+    }
+}
 
 impl RuleState {
     /// For the journal: all but latched values and windows.

@@ -1,4 +1,5 @@
-//! One rule's state: what it knows, and how inputs and time change it.
+//! One rule's state: what it knows, and how it is made. Messages ([`super::message`]), time ([`super::deadline`]) and people
+//! ([`super::switch`]) change it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -6,24 +7,20 @@ use std::sync::Arc;
 
 use salobj::{Tai, Value};
 
+use super::RuleStatus;
 use super::calm::Calm;
 use super::explain::Last;
 use super::family::{Family, MemberKey};
-use super::fire::{Occurrence, Queued};
+use super::fire::Queued;
 use super::guard::Pace;
 use super::judge::CondState;
-use super::routes::Route;
 use super::schedule::Schedule;
-use super::{RuleStatus, message_occurrence};
 use crate::alarms::Severity;
 use crate::rules::expr::{Env, Mark, Memory, NOTHING};
-use crate::rules::flow::{Effect, Sample, Subscriptions};
+use crate::rules::flow::Effect;
 use crate::rules::keyed::{Tables, tables};
 use crate::rules::model::{Occasion, Rule, RunContext};
 use crate::rules::windowed::Windowed;
-
-/// Shortest time between two looks at a window that only shrinks.
-const WINDOW_LOOK_S: f64 = 1.0;
 
 /// A rule and what it remembers. What every message touches comes first and lies together.
 #[derive(Debug)]
@@ -38,16 +35,16 @@ pub(super) struct RuleState {
     pub(super) timed: bool,
     /// Its evaluation broke down: its state cannot be relied on, and is left alone until it is enabled.
     pub(super) broken: bool,
-    has_windows: bool,
+    pub(super) has_windows: bool,
     /// The alarm was judged, is at none, and that was said: with a value of `calm` it stays so.
     pub(super) well: bool,
     pub(super) cells: Vec<Value>,
     pub(super) marks: Vec<Mark>,
-    calm: Option<Calm>,
+    pub(super) calm: Option<Calm>,
     /// Bits of the inputs of `each`, of those that an edge's `when` reads, of those that the alarm reads.
-    each: u64,
-    edge_reads: u64,
-    alarm_reads: u64,
+    pub(super) each: u64,
+    pub(super) edge_reads: u64,
+    pub(super) alarm_reads: u64,
     pub(super) rule: Arc<Rule>,
     pub(super) memory: Vec<Memory>,
     pub(super) windows: Vec<Option<Windowed>>,
@@ -216,250 +213,12 @@ impl RuleState {
         self.rule = rule;
     }
 
-    /// Starts what runs from now on: `every`, `cron`, the grace of `absent`.
-    pub(super) fn start_clocks(&mut self, now: f64) {
-        if self.family.is_some() {
-            return self.family_each(now, &mut Vec::new(), |member, _| member.start_clocks(now));
-        }
-        if !self.schedule.due.is_finite() {
-            self.begin_schedule(now);
-        }
-        self.update_memory(0, now);
-    }
-
-    /// Takes a sample in; the answer is the input's bit if it is for this rule.
-    #[inline]
-    pub(super) fn accept(&mut self, route: &Route, sample: &Sample<'_>, live: bool) -> u64 {
-        if route.filtered && !self.passes(route, sample) {
-            return 0;
-        }
-        if let Some(from) = &route.key
-            && !self.accept_keyed(route, from, sample, live)
-        {
-            return 0;
-        }
-        let cell = |at: u16| sample.cells.get(usize::from(at)).unwrap_or(&Value::Null);
-        let mark = &mut self.marks[usize::from(route.input)];
-        let newer = live || sample.sent.0 >= mark.sent;
-        let window = if self.has_windows { self.windows[usize::from(route.input)].as_mut() } else { None };
-        if let Some(window) = window {
-            window.push(sample.sent.0, cell(route.first.0));
-        } else if newer && route.key.is_none() {
-            self.cells[usize::from(route.first.1)].clone_from(cell(route.first.0));
-            for (from, to) in &route.rest {
-                self.cells[usize::from(*to)].clone_from(cell(*from));
-            }
-        }
-        if newer {
-            *mark = Mark {
-                sent: sample.sent.0,
-                received: sample.received.0,
-                fresh_until: sample.sent.0 + route.max_age,
-            };
-        }
-        1 << route.input
-    }
-
-    /// The filter of the input is true for this message.
-    pub(super) fn passes(&self, route: &Route, sample: &Sample<'_>) -> bool {
-        let rule = &self.rule;
-        let Some(filter) = &rule.code.inputs[usize::from(route.input)].filter else { return true };
-        let cell = |at: &u16| sample.cells.get(usize::from(*at)).cloned().unwrap_or_default();
-        let own: Vec<Value> = route.filter.iter().map(cell).collect();
-        let marks = [Mark { sent: sample.sent.0, received: sample.received.0, fresh_until: f64::INFINITY }];
-        let env = Env::of_message(&own, &marks, &rule.parameters);
-        filter.expr.get(&env) == Some(true)
-    }
-
     /// The environment of an evaluation on the latched values.
     #[inline]
     pub(super) fn env(&self, now: f64) -> Env<'_> {
         let known =
             Known { cells: &self.cells, marks: &self.marks, tables: &self.tables, memory: &self.memory };
         known.env(&self.rule, &self.fed, now)
-    }
-
-    /// Windows and stateful functions as of now.
-    #[inline]
-    pub(super) fn update_memory(&mut self, dirty: u64, now: f64) {
-        if self.has_windows {
-            let inputs = self.windows.iter_mut().zip(&self.rule.code.inputs);
-            for (window, input) in inputs {
-                if let (Some(window), Some(cell)) = (window, input.single) {
-                    window.refresh(now, &mut self.cells[usize::from(cell)]);
-                }
-            }
-        }
-        self.tables.iter_mut().flatten().for_each(|table| table.update(now));
-        for i in 0..self.memory.len() {
-            let plan = &self.rule.code.stateful[i];
-            let (inner, own) = self.memory.split_at_mut(i);
-            let known = Known { cells: &self.cells, marks: &self.marks, tables: &self.tables, memory: inner };
-            let env = known.env(&self.rule, &self.fed, now);
-            own[0].update(&plan.kind, plan.news(dirty), &env);
-        }
-    }
-
-    /// A message of some of its inputs came.
-    #[inline]
-    pub(super) fn on_sample(
-        &mut self,
-        dirty: u64,
-        sample: &Sample<'_>,
-        subscriptions: &Subscriptions,
-        now: f64,
-        out: &mut Vec<Effect>,
-    ) {
-        if self.stays_calm(now) {
-            return;
-        }
-        self.update_memory(dirty, now);
-        if self.each & dirty != 0 {
-            let input = (self.each & dirty).trailing_zeros() as usize;
-            self.occasion("each", Some(input), || message_occurrence(sample, subscriptions), now, out);
-        } else if self.edge_reads & dirty != 0 {
-            self.edge(|| message_occurrence(sample, subscriptions), now, out);
-        }
-        if self.alarm_reads & dirty != 0 {
-            self.judge_live(now, out);
-        }
-    }
-
-    /// True if judging would change nothing, and judging is all that it does.
-    #[inline]
-    fn stays_calm(&self, now: f64) -> bool {
-        let Some(calm) = &self.calm else { return false };
-        let fresh = now <= self.marks[usize::from(calm.at.input)].fresh_until;
-        let Value::Double(value) = self.cells[usize::from(calm.at.cell)] else { return false };
-        self.well && fresh && calm.holds(value)
-    }
-
-    /// A deadline has come.
-    pub(super) fn on_time(&mut self, at: f64, out: &mut Vec<Effect>) {
-        self.update_memory(0, at);
-        match self.rule.trigger.on {
-            Occasion::Every(_) | Occasion::Cron(_) if at >= self.schedule.due => {
-                self.times_have_come(at, out)
-            }
-            Occasion::Edge if self.rule.workflow.is_some() => {
-                self.edge(|| Occurrence::scheduled(at), at, out)
-            }
-            _ => {}
-        }
-        if self.rule.code.alarm.is_some() {
-            self.judge_live(at, out);
-        }
-    }
-
-    /// Judges anew on the latched values and says the severity again.
-    pub(super) fn reevaluate(&mut self, now: f64, out: &mut Vec<Effect>) {
-        if !self.enabled {
-            return;
-        }
-        self.well = false;
-        if self.family.is_some() {
-            return self.family_each(now, out, |member, out| {
-                member.say_key(out);
-                member.reevaluate(now, out);
-            });
-        }
-        for (memory, plan) in self.memory.iter_mut().zip(&self.rule.code.stateful) {
-            memory.begin_anew(&plan.kind);
-        }
-        self.said = None;
-        self.update_memory(0, now);
-        if self.rule.workflow.is_some() && self.rule.trigger.on == Occasion::Edge {
-            self.edge(|| Occurrence::scheduled(now), now, out);
-        }
-        if self.rule.code.alarm.as_ref().is_some_and(|a| a.fed_by_tasks) {
-            self.judge_fed(now, out);
-        } else {
-            self.judge_live(now, out);
-        }
-    }
-
-    pub(super) fn set_enabled(&mut self, enabled: bool, now: f64, out: &mut Vec<Effect>) {
-        self.well = false;
-        if enabled && std::mem::take(&mut self.broken) {
-            self.make_anew();
-        }
-        if self.family.is_some() {
-            self.enabled = enabled;
-            if enabled && self.quarantined.take().is_some() {
-                self.work.runs.clear();
-                self.work.commands.clear();
-            }
-            return self.family_each(now, out, |member, out| member.set_enabled(enabled, now, out));
-        }
-        if !enabled {
-            self.enabled = false;
-            self.withdraw(out);
-            if self.said.as_ref().is_some_and(|(s, _)| *s > Severity::None) {
-                self.say((Severity::None, String::new()), None, now, out);
-            }
-            self.said = None;
-            return;
-        }
-        self.enabled = true;
-        if self.quarantined.take().is_some() {
-            self.work.runs.clear();
-            self.work.commands.clear();
-            self.tell_error(out);
-        }
-        self.begin_schedule(now);
-        self.reevaluate(now, out);
-    }
-
-    /// After a breakdown: nothing of what it remembered is kept but its runs and where its schedule stands.
-    fn make_anew(&mut self) {
-        let mut fresh = RuleState::root(self.rule.clone());
-        fresh.work = std::mem::take(&mut self.work);
-        (fresh.filling, fresh.schedule, fresh.quarantined) = (false, self.schedule, self.quarantined.take());
-        fresh.error = self.error.take();
-        *self = fresh;
-    }
-
-    /// What a deadline that is overdue stands for: clocks that tick do so once, not for every tick missed.
-    pub(super) fn catch_up(&self, due: f64, now: f64) -> f64 {
-        match self.rule.trigger.on {
-            Occasion::Every(_) | Occasion::Cron(_) if due >= self.schedule.due => {
-                self.schedule_moment(due, now)
-            }
-            _ if self.rule.code.clocked && now - due > 1.0 => now.floor().max(due),
-            _ => due,
-        }
-    }
-
-    /// When it wants to be looked at without a message.
-    pub(super) fn next_deadline(&self, now: f64) -> f64 {
-        if !self.enabled || self.waiting {
-            return f64::INFINITY;
-        }
-        if let Some(family) = &self.family {
-            return family.next_deadline();
-        }
-        let mut next = self.schedule.due;
-        let judged = self.rule.code.alarm.is_some() || self.rule.trigger.on == Occasion::Edge;
-        if self.rule.code.clocked && judged {
-            next = next.min(now.floor() + 1.0);
-        }
-        for memory in &self.memory {
-            next = next.min(memory.deadline);
-        }
-        for condition in &self.conditions {
-            next = next.min(condition.deadline);
-        }
-        if self.has_windows && judged && self.rule.code.alarm.as_ref().is_none_or(|a| a.reads != 0) {
-            for window in self.windows.iter().flatten() {
-                next = next.min(window.next_change().max(now + WINDOW_LOOK_S));
-            }
-        }
-        if judged {
-            for table in self.tables.iter().flatten() {
-                next = next.min(table.next_deadline(now, WINDOW_LOOK_S));
-            }
-        }
-        next
     }
 
     /// Tells the rule's error if it changed.
