@@ -42,6 +42,20 @@ impl Progress {
         }
     }
 
+    /// It turned out that there are so many units.
+    pub(super) fn of(&mut self, total: u64) {
+        self.total = total;
+    }
+
+    /// Takes the line away, so that something else can be printed.
+    pub(super) fn clear(&mut self) {
+        if self.width > 0 {
+            self.put("");
+            drop(write!(std::io::stderr().lock(), "\r"));
+            self.width = 0;
+        }
+    }
+
     fn draw(&mut self, done: u64, text: impl FnOnce() -> String) {
         let now = Clock::System.now();
         if now - self.drawn < DRAW_S {
@@ -67,9 +81,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.width > 0 {
-            self.put("");
-            drop(write!(std::io::stderr().lock(), "\r"));
-        }
+        self.clear();
     }
 }

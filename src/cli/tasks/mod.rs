@@ -1,20 +1,23 @@
 //! `catcher tasks`: the runs of a running Catcher, followed, ended and run again; by the commands and events that any client uses.
 
+mod logs;
 mod show;
+mod told;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use futures::{Stream, StreamExt};
-use salobj::{Clock, Domain, Remote, RemoteOptions, Sample, Tai, Value};
+use salobj::{AckCode, AckError, Clock, Domain, Remote, RemoteOptions, Sample, Tai, Value};
 use serde_json::json;
 
 use super::outside::{Bus as Connection, Outside};
+use super::progress::Progress;
 use super::topics::XmlDir;
-use show::{Run, Told};
+use told::{Run, Told};
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,10 @@ const EVENTS: Duration = Duration::from_secs(5);
 const ASKED: usize = 5;
 /// When no further event has come for so long, all that were asked for are there.
 const QUIET: Duration = Duration::from_millis(400);
+/// Runs that are remembered while all are followed.
+const MOST_FOLLOWED: usize = 1000;
+/// Characters of the id of a run.
+const WHOLE_ID: usize = 16;
 /// After such a silence of a run that is followed it is asked how things stand.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -40,9 +47,15 @@ const SILENCE: Duration = Duration::from_secs(15);
   catcher tasks cancel 0123456789abcdef --reason 'not needed'
   catcher tasks logs 0123456789abcdef --step drift
 
+Of an id the first characters are enough where only one run begins with them.
+
 The bus is named by LSST_KAFKA_BROKER_ADDR, LSST_SCHEMA_REGISTRY_URL and LSST_TOPIC_SUBNAME.")]
 pub(super) enum Command {
     /// Show runs, the newest first: those under way, the last that ended, and those that failed and were not dealt with.
+    #[command(after_help = "Examples:
+  catcher tasks list
+  catcher tasks list Jitter.AuxTel --watch
+  catcher tasks list --failed --json")]
     List {
         /// Only runs of this rule.
         rule: Option<String>,
@@ -55,10 +68,19 @@ pub(super) enum Command {
         #[command(flatten)]
         bus: Bus,
     },
-    /// Show a run with its steps.
+    /// Show a run with its steps. Of the items of a `foreach` the numbers are shown, and those that failed.
+    #[command(after_help = "Examples:
+  catcher tasks show 0123456789abcdef
+  catcher tasks show 0123 --items               every item of a foreach
+  catcher tasks show 0123 --watch --json        a line for each change, to the end
+
+Exit code with --watch: 0 the run succeeded, 1 it did not.")]
     Show {
         /// Id of the run.
         task_id: String,
+        /// Show every item of a `foreach`, not only those that failed.
+        #[arg(long)]
+        items: bool,
         /// Follow it to its end; the exit code is 1 if it does not succeed.
         #[arg(long)]
         watch: bool,
@@ -66,6 +88,9 @@ pub(super) enum Command {
         bus: Bus,
     },
     /// End a run; for one that failed: take it off the list of failed runs.
+    #[command(after_help = "Examples:
+  catcher tasks cancel 0123456789abcdef --reason 'not needed'
+  catcher tasks cancel 0123 --json")]
     Cancel {
         /// Id of the run.
         task_id: String,
@@ -76,6 +101,11 @@ pub(super) enum Command {
         bus: Bus,
     },
     /// Run the tasks of a run that has ended again, on the same inputs, as a new run.
+    #[command(after_help = "Examples:
+  catcher tasks rerun 0123456789abcdef
+  catcher tasks rerun 0123 --reason 'the archive is back' --watch
+
+Exit code with --watch: 0 the new run succeeded, 1 it did not.")]
     Rerun {
         /// Id of the run.
         task_id: String,
@@ -89,12 +119,22 @@ pub(super) enum Command {
         bus: Bus,
     },
     /// Print what the steps of a run said: their errors, and what their programs wrote to their standard error.
+    #[command(after_help = "Examples:
+  catcher tasks logs 0123456789abcdef
+  catcher tasks logs 0123 --step isr[17]
+  catcher tasks logs 0123 --failed              of steps and items that did not succeed
+  catcher tasks logs 0123 --json
+
+Exit code: 0 all of it was read, 1 a log is not there any more.")]
     Logs {
         /// Id of the run.
         task_id: String,
-        /// Only this step.
+        /// Only this step; all its items, if it has a `foreach`.
         #[arg(long)]
         step: Option<String>,
+        /// Only what did not succeed.
+        #[arg(long)]
+        failed: bool,
         #[command(flatten)]
         bus: Bus,
     },
@@ -151,7 +191,7 @@ pub(super) async fn carry_out(
     clock: &Clock,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let as_json = command.bus().json;
+    let (as_json, index) = (command.bus().json, command.bus().index);
     // Before anything is asked for, so that nothing is missed between the answer and what follows.
     let mut stream = std::pin::pin!(remote.event("task")?.stream());
     match command {
@@ -159,60 +199,99 @@ pub(super) async fn carry_out(
             let wanted = |run: &Run| {
                 rule.as_ref().is_none_or(|rule| run.rule() == rule) && (!failed || run.has_failed())
             };
-            let runs = ask(remote, clock, &mut stream).await?;
+            let runs = ask(remote, index, clock, &mut stream).await?;
             show::list(runs.values().filter(|run| wanted(run)), as_json, out)?;
             if *watch {
-                follow(remote, clock, &mut stream, runs, None, as_json, out).await?;
+                follow(remote, clock, &mut stream, runs, None, How { index, as_json }, out).await?;
             }
             Ok(true)
         }
-        Command::Show { task_id, watch, .. } => {
-            let runs = ask(remote, clock, &mut stream).await?;
-            let run = runs.get(task_id).with_context(|| unknown(task_id))?;
-            show::one(run, as_json, out)?;
+        Command::Show { task_id, items, watch, .. } => {
+            let runs = ask(remote, index, clock, &mut stream).await?;
+            let (id, run) = the_run(&runs, task_id)?;
+            show::one(run, *items, as_json, out)?;
             if !watch {
                 return Ok(true);
             }
             if run.is_over() {
                 return Ok(run.succeeded());
             }
-            follow(remote, clock, &mut stream, runs, Some(task_id), as_json, out).await
+            let (id, how) = (id.clone(), How { index, as_json });
+            follow(remote, clock, &mut stream, runs, Some(&id), how, out).await
         }
         Command::Cancel { task_id, reason, .. } => {
-            let said = command_on(remote, "cancelTask", task_id, reason).await?;
+            let id = whole_id(remote, index, clock, &mut stream, task_id).await?;
+            let said = command_on(remote, index, "cancelTask", &id, reason).await?;
             tell(&said, as_json, out)?;
             Ok(true)
         }
         Command::Rerun { task_id, reason, watch, .. } => {
-            let new = command_on(remote, "rerunTask", task_id, reason).await?;
+            let id = whole_id(remote, index, clock, &mut stream, task_id).await?;
+            let new = command_on(remote, index, "rerunTask", &id, reason).await?;
             tell(&new, as_json, out)?;
             if !watch {
                 return Ok(true);
             }
-            let runs = ask(remote, clock, &mut stream).await?;
+            let runs = ask(remote, index, clock, &mut stream).await?;
             match runs.get(&new) {
                 Some(run) if run.is_over() => {
-                    show::one(run, as_json, out)?;
+                    show::one(run, false, as_json, out)?;
                     Ok(run.succeeded())
                 }
-                _ => follow(remote, clock, &mut stream, runs, Some(&new), as_json, out).await,
+                _ => follow(remote, clock, &mut stream, runs, Some(&new), How { index, as_json }, out).await,
             }
         }
-        Command::Logs { task_id, step, .. } => {
-            let runs = ask(remote, clock, &mut stream).await?;
-            let run = runs.get(task_id).with_context(|| unknown(task_id))?;
-            let steps: Vec<&Told> = match step {
-                Some(name) => {
-                    vec![run.step(name).with_context(|| format!("run {task_id} has no step {name}"))?]
-                }
+        Command::Logs { task_id, step, failed, .. } => {
+            let runs = ask(remote, index, clock, &mut stream).await?;
+            let (id, run) = the_run(&runs, task_id)?;
+            let mut steps: Vec<&Told> = match step {
+                Some(name) => run.steps().filter(|s| s.is(name)).collect(),
                 None => run.steps().collect(),
             };
-            for step in steps {
-                log(step, as_json, out).await?;
+            if let (Some(name), true) = (step, steps.is_empty()) {
+                let known: Vec<&str> =
+                    run.steps().filter(|s| !s.is_item()).map(|s| s.step.as_str()).collect();
+                bail!("run {id} has no step {name}; it has {}", known.join(", "));
             }
-            Ok(true)
+            steps.retain(|step| !failed || step.has_failed());
+            let mut all = true;
+            for step in steps {
+                all &= logs::log(step, as_json, out).await?;
+            }
+            Ok(all)
         }
     }
+}
+
+/// The run of that id, or the only one whose id begins so.
+fn the_run<'a>(runs: &'a BTreeMap<String, Run>, id: &str) -> anyhow::Result<(&'a String, &'a Run)> {
+    if let Some(found) = runs.get_key_value(id) {
+        return Ok(found);
+    }
+    let like: Vec<(&String, &Run)> = runs.iter().filter(|(known, _)| known.starts_with(id)).collect();
+    match like.as_slice() {
+        [found] if !id.is_empty() => Ok(*found),
+        [] => bail!("{}", unknown(id)),
+        several => {
+            let ids: Vec<&str> = several.iter().take(5).map(|(id, _)| id.as_str()).collect();
+            bail!("'{id}' may be any of {} runs ({}, ...): write more of it", several.len(), ids.join(", "))
+        }
+    }
+}
+
+/// A whole id as it is; of the begin of one the Catcher is asked.
+async fn whole_id(
+    remote: &Remote,
+    index: i32,
+    clock: &Clock,
+    stream: &mut (impl Stream<Item = Sample> + Unpin),
+    id: &str,
+) -> anyhow::Result<String> {
+    if id.len() == WHOLE_ID {
+        return Ok(id.to_owned());
+    }
+    let runs = ask(remote, index, clock, stream).await?;
+    the_run(&runs, id).map(|(id, _)| id.clone())
 }
 
 fn unknown(id: &str) -> String {
@@ -221,9 +300,28 @@ fn unknown(id: &str) -> String {
     )
 }
 
-async fn command_on(remote: &Remote, command: &str, id: &str, reason: &str) -> anyhow::Result<String> {
+async fn command_on(
+    remote: &Remote,
+    index: i32,
+    command: &str,
+    id: &str,
+    reason: &str,
+) -> anyhow::Result<String> {
     let fields: [(&str, Value); 2] = [("taskId", id.into()), ("reason", reason.into())];
-    Ok(remote.command(command)?.start(&fields, LIMIT, true).await?.result)
+    let ack = remote.command(command)?.start(&fields, LIMIT, true).await;
+    Ok(ack.map_err(|e| refused(e, index, command))?.result)
+}
+
+/// Why a command did not succeed, and what to do.
+fn refused(error: AckError, index: i32, command: &str) -> anyhow::Error {
+    match error {
+        AckError::Failed(ack) => anyhow::anyhow!("Catcher:{index} refuses {command}: {}", ack.result),
+        AckError::Timeout(ack) if ack.ack == AckCode::NoAck => anyhow::anyhow!(
+            "Catcher:{index} does not answer {command}: is it running on this bus (LSST_KAFKA_BROKER_ADDR, \
+             LSST_TOPIC_SUBNAME), under this index (--index)?"
+        ),
+        other => anyhow::Error::new(other).context(format!("{command} of Catcher:{index}")),
+    }
 }
 
 fn tell(said: &str, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
@@ -239,6 +337,7 @@ fn tell(said: &str, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
 /// there as the answer says, of after it was asked for.
 async fn ask(
     remote: &Remote,
+    index: i32,
     clock: &Clock,
     stream: &mut (impl Stream<Item = Sample> + Unpin),
 ) -> anyhow::Result<BTreeMap<String, Run>> {
@@ -249,7 +348,7 @@ async fn ask(
         let mut asked = std::pin::pin!(remote.command("showTasks")?.start(&[], LIMIT, true));
         let ack = loop {
             tokio::select! {
-                ack = &mut asked => break ack.context("the Catcher does not show its runs")?,
+                ack = &mut asked => break ack.map_err(|e| refused(e, index, "showTasks"))?,
                 Some(sample) = stream.next() => take(sample, since, &mut all),
             }
         };
@@ -266,7 +365,7 @@ async fn ask(
             return Ok(all);
         }
     }
-    bail!("only {} of {wanted} runs were received", all.len())
+    bail!("only {} of {wanted} runs were received: the bus is slow, or drops messages; try again", all.len())
 }
 
 async fn next_or_quiet(stream: &mut (impl Stream<Item = Sample> + Unpin), may_end: bool) -> Option<Sample> {
@@ -285,6 +384,13 @@ fn take(sample: Sample, since: Tai, all: &mut BTreeMap<String, Run>) {
     }
 }
 
+/// Which Catcher is followed, and how it is shown.
+#[derive(Clone, Copy)]
+struct How {
+    index: i32,
+    as_json: bool,
+}
+
 /// Shows what changes, until a run ends (true if it succeeded), or for ever. After a silence it is asked how things stand: a
 /// reader may have dropped what came too fast.
 async fn follow(
@@ -293,19 +399,21 @@ async fn follow(
     stream: &mut (impl Stream<Item = Sample> + Unpin),
     mut runs: BTreeMap<String, Run>,
     only: Option<&str>,
-    as_json: bool,
+    how: How,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     out.flush()?;
+    let mut progress = Progress::new("steps", 0, how.as_json || only.is_none());
     loop {
         let told = match tokio::time::timeout(SILENCE, stream.next()).await {
             Ok(Some(sample)) => Told::of(&sample),
             Ok(None) => bail!("the bus was closed"),
             Err(_) => {
-                let now = ask(remote, clock, stream).await?;
+                let now = ask(remote, how.index, clock, stream).await?;
                 let over = only.and_then(|id| now.get(id)).filter(|run| run.is_over());
                 if let Some(run) = over {
-                    show::one(run, as_json, out)?;
+                    progress.clear();
+                    show::one(run, false, how.as_json, out)?;
                     return Ok(run.succeeded());
                 }
                 continue;
@@ -318,35 +426,20 @@ async fn follow(
         if !run.take(told.clone()) {
             continue;
         }
-        show::change(run, &told, as_json, out)?;
-        out.flush()?;
+        if let Some(line) = show::change(run, &told, how.as_json) {
+            progress.clear();
+            writeln!(out, "{line}")?;
+            out.flush()?;
+        }
+        let counts = run.counts(|_| true);
+        progress.of(counts.all as u64);
+        progress.at(counts.ended as u64, || counts.to_string());
         if only.is_some() && told.step.is_empty() && run.is_over() {
             return Ok(run.succeeded());
         }
-    }
-}
-
-/// What a step said.
-async fn log(step: &Told, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let url = step.file("log.txt");
-    let text = match &url {
-        Some(url) => {
-            let answer = reqwest::get(url).await.and_then(reqwest::Response::error_for_status);
-            answer.with_context(|| format!("the log of step {}", step.step))?.text().await?
+        // Whoever listens for ever keeps only what is not over.
+        if only.is_none() && runs.len() > MOST_FOLLOWED {
+            runs.retain(|_, run| !run.is_over());
         }
-        None => String::new(),
-    };
-    if as_json {
-        let told = json!({"step": step.step, "state": step.state_word(), "error": step.error, "url": url, "log": text});
-        writeln!(out, "{told}")?;
-        return Ok(());
     }
-    writeln!(out, "{}: {}", step.step, step.state_word())?;
-    if !step.error.is_empty() {
-        writeln!(out, "  {}", step.error)?;
-    }
-    for line in text.lines() {
-        writeln!(out, "  | {line}")?;
-    }
-    Ok(())
 }

@@ -1,165 +1,19 @@
-//! Runs as the bus tells of them, and how they are shown.
+//! Runs as tables, as lines that follow each other, as JSON.
 
 use std::io::Write;
 
 use comfy_table::{Table, presets};
-use salobj::{Sample, Tai};
-use serde_json::{Value as Json, json};
+use salobj::Tai;
+use serde_json::Value as Json;
 
+use super::told::{Run, Told};
 use crate::alarms::Severity;
-use crate::tasks::state::TaskState;
 
-/// One `task` event: of a run (`step` empty) or of one of its steps.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Told {
-    pub(super) task_id: String,
-    pub(super) rule: String,
-    pub(super) step: String,
-    state: i64,
-    attempt: i64,
-    backend: String,
-    backend_id: String,
-    parent: String,
-    started: f64,
-    finished: f64,
-    severity: i64,
-    result: String,
-    report_url: String,
-    pub(super) error: String,
-}
+#[cfg(test)]
+mod tests;
 
-impl Told {
-    pub(super) fn of(sample: &Sample) -> Told {
-        let text = |field: &str| sample.str(field).to_owned();
-        Told {
-            task_id: text("taskId"),
-            rule: text("ruleName"),
-            step: text("step"),
-            state: sample.i64("state"),
-            attempt: sample.i64("attempt"),
-            backend: text("backend"),
-            backend_id: text("backendId"),
-            parent: text("parentTaskId"),
-            started: sample.f64("timestampStarted"),
-            finished: sample.f64("timestampFinished"),
-            severity: sample.i64("severity"),
-            result: text("result"),
-            report_url: text("reportUrl"),
-            error: text("error"),
-        }
-    }
-
-    fn task_state(&self) -> Option<TaskState> {
-        TaskState::ALL.into_iter().find(|s| s.value() == self.state)
-    }
-
-    pub(super) fn state_word(&self) -> &'static str {
-        self.task_state().map_or("unknown", TaskState::word)
-    }
-
-    /// The address of a file that the step left behind.
-    pub(super) fn file(&self, name: &str) -> Option<String> {
-        let result: Json = serde_json::from_str(&self.result).ok()?;
-        let files = result.get("files").or_else(|| result.get("summary")?.get("files"))?;
-        Some(files.get(name)?.as_str()?.to_owned())
-    }
-
-    /// True for the step of an item of a `foreach`.
-    fn is_item(&self) -> bool {
-        self.step.ends_with(']')
-    }
-
-    fn json(&self) -> Json {
-        let result = serde_json::from_str(&self.result).unwrap_or_else(|_| json!(self.result));
-        let time = |t: f64| if t == 0.0 { Json::Null } else { json!(t) };
-        json!({
-            "taskId": self.task_id, "ruleName": self.rule, "step": self.step, "state": self.state_word(),
-            "attempt": self.attempt, "backend": self.backend, "backendId": self.backend_id,
-            "parentTaskId": self.parent, "timestampStarted": time(self.started),
-            "timestampFinished": time(self.finished), "severity": self.severity,
-            "result": if self.result.is_empty() { Json::Null } else { result },
-            "reportUrl": self.report_url, "error": self.error,
-        })
-    }
-}
-
-/// A run and its steps, as far as they were told.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Run {
-    head: Option<Told>,
-    /// In the order in which they were first told.
-    steps: Vec<Told>,
-}
-
-impl Run {
-    /// True if it is news.
-    pub(super) fn take(&mut self, told: Told) -> bool {
-        let place = match told.step.as_str() {
-            "" => match &mut self.head {
-                Some(head) => head,
-                None => {
-                    self.head = Some(told);
-                    return true;
-                }
-            },
-            step => match self.steps.iter_mut().find(|s| s.step == step) {
-                Some(known) => known,
-                None => {
-                    self.steps.push(told);
-                    return true;
-                }
-            },
-        };
-        let news = *place != told;
-        *place = told;
-        news
-    }
-
-    /// True if the run itself was told, not only a step of it.
-    pub(super) fn is_whole(&self) -> bool {
-        self.head.is_some()
-    }
-
-    fn state(&self) -> Option<TaskState> {
-        self.head.as_ref()?.task_state()
-    }
-
-    pub(super) fn rule(&self) -> &str {
-        self.head.as_ref().or(self.steps.first()).map_or("", |told| told.rule.as_str())
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.state().is_some_and(TaskState::is_final)
-    }
-
-    pub(super) fn succeeded(&self) -> bool {
-        self.state() == Some(TaskState::Succeeded)
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        matches!(self.state(), Some(TaskState::Failed | TaskState::TimedOut))
-    }
-
-    pub(super) fn steps(&self) -> impl Iterator<Item = &Told> {
-        self.steps.iter()
-    }
-
-    pub(super) fn step(&self, name: &str) -> Option<&Told> {
-        self.steps.iter().find(|s| s.step == name)
-    }
-
-    /// "3/5": steps that have ended, of all.
-    fn progress(&self) -> String {
-        let ended = |s: &&Told| s.task_state().is_some_and(TaskState::is_final);
-        format!("{}/{}", self.steps.iter().filter(ended).count(), self.steps.len())
-    }
-
-    fn json(&self) -> Json {
-        let mut told = self.head.as_ref().map_or_else(|| json!({}), Told::json);
-        told["steps"] = self.steps.iter().map(Told::json).collect();
-        told
-    }
-}
+/// Items of a `foreach` that are shown because they failed.
+const ITEMS: usize = 20;
 
 /// A table of runs, the newest first, or a JSON list.
 pub(super) fn list<'a>(
@@ -186,15 +40,19 @@ pub(super) fn list<'a>(
             Severity::try_from(head.severity).map_or("", Severity::name),
             &utc(head.started),
             &took(head),
-            first_line(&head.error),
+            &short(&head.error),
         ]);
+    }
+    if runs.is_empty() {
+        writeln!(out, "no runs")?;
+        return Ok(());
     }
     writeln!(out, "{table}")?;
     Ok(())
 }
 
-/// One run with its steps.
-pub(super) fn one(run: &Run, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+/// One run with its steps; of the items of a `foreach` the numbers and the first that failed, unless all are wanted.
+pub(super) fn one(run: &Run, items: bool, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     if as_json {
         writeln!(out, "{}", serde_json::to_string_pretty(&run.json())?)?;
         return Ok(());
@@ -215,46 +73,58 @@ pub(super) fn one(run: &Run, as_json: bool, out: &mut impl Write) -> anyhow::Res
         }
     }
     let mut table = table(&["step", "state", "attempt", "backend", "id", "took", "result or error"]);
-    for step in &run.steps {
-        let told = if step.error.is_empty() { &step.result } else { &step.error };
-        table.add_row([
-            step.step.as_str(),
-            step.state_word(),
-            &step.attempt.to_string(),
-            &step.backend,
-            &step.backend_id,
-            &took(step),
-            &short(told),
-        ]);
+    let mut left_out = 0;
+    for step in run.steps.iter().filter(|s| !s.is_item()) {
+        let counts = run.items(&step.step);
+        let told = match () {
+            () if !step.error.is_empty() => short(&step.error),
+            () if counts.all > 0 => counts.to_string(),
+            () => short(&step.result),
+        };
+        table.add_row(row(step, &told));
+        let own = run.steps.iter().filter(|s| s.is_item() && s.base() == step.step);
+        let (bad, good): (Vec<&Told>, Vec<&Told>) = own.partition(|s| s.has_failed());
+        let shown = if items { usize::MAX } else { ITEMS };
+        for item in bad.iter().take(shown).chain(good.iter().filter(|_| items)) {
+            table.add_row(row(item, &short(if item.error.is_empty() { &item.result } else { &item.error })));
+        }
+        left_out += bad.len().saturating_sub(shown);
     }
     writeln!(out, "{table}")?;
+    if left_out > 0 {
+        writeln!(out, "and {left_out} more that failed: --items shows all")?;
+    }
     Ok(())
 }
 
-/// What changed, as it comes. Of the items of a `foreach` the count is told, and each that fails.
-pub(super) fn change(run: &Run, told: &Told, as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+fn row(step: &Told, told: &str) -> [String; 7] {
+    let attempt = if step.attempt > 0 { step.attempt.to_string() } else { String::new() };
+    let (backend, id) = (step.backend.clone(), step.backend_id.clone());
+    [step.step.clone(), step.state_word().to_owned(), attempt, backend, id, took(step), told.to_owned()]
+}
+
+/// What changed, as a line. Of the items of a `foreach` each that fails is told, and every tenth part of them that has ended.
+pub(super) fn change(run: &Run, told: &Told, as_json: bool) -> Option<String> {
     if as_json {
-        writeln!(out, "{}", told.json())?;
-        return Ok(());
+        return Some(told.json().to_string());
     }
-    let ended = told.task_state().is_some_and(TaskState::is_final);
-    if told.is_item() && !ended {
-        return Ok(());
-    }
+    let ended = told.has_ended();
     let what = if told.step.is_empty() { "run" } else { &told.step };
     let at = utc(if ended { told.finished } else { told.started });
     let error = if told.error.is_empty() { String::new() } else { format!(": {}", first_line(&told.error)) };
-    let progress = if told.is_item() { format!(" ({})", items(run, &told.step)) } else { String::new() };
-    writeln!(out, "{at:<19}  {} {} {what} {}{progress}{error}", told.task_id, told.rule, told.state_word())?;
-    Ok(())
-}
-
-/// "120/189": the items of the same step that have ended.
-fn items(run: &Run, step: &str) -> String {
-    let base = step.split('[').next().unwrap_or_default();
-    let own = || run.steps.iter().filter(|s| s.is_item() && s.step.split('[').next() == Some(base));
-    let ended = own().filter(|s| s.task_state().is_some_and(TaskState::is_final)).count();
-    format!("{ended}/{}", own().count())
+    let head = format!("{at:<19}  {} {}", told.task_id, told.rule);
+    if !told.is_item() {
+        return Some(format!("{head} {} {what}{error}", told.state_word()));
+    }
+    let counts = run.items(told.base());
+    let tenth = |n: usize| n * 10 / counts.all.max(1);
+    if told.has_failed() {
+        Some(format!("{head} {} {what} ({counts}){error}", told.state_word()))
+    } else if ended && tenth(counts.ended) > tenth(counts.ended - 1) {
+        Some(format!("{head} {}: {counts}", told.base()))
+    } else {
+        None
+    }
 }
 
 fn table(head: &[&str]) -> Table {

@@ -50,8 +50,7 @@ fn program(folder: &Path, name: &str, text: &str) {
 }
 
 impl Site {
-    async fn set() -> Site {
-        let (bus, _) = TestBus::memory();
+    async fn set(bus: TestBus) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let (config, programs) = (folder.path().join("config"), folder.path().join("programs"));
         std::fs::create_dir_all(config.join("rules")).unwrap();
@@ -107,7 +106,7 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn runs_are_listed_followed_run_again_and_ended() {
-    let site = Site::set().await;
+    let site = Site::set(TestBus::memory().0).await;
     let id = site.trigger("Programs").await;
     let (good, text) = site.run(&["show", &id, "--watch"]).await;
     assert!(!good.unwrap(), "{text}");
@@ -120,14 +119,23 @@ async fn runs_are_listed_followed_run_again_and_ended() {
     assert_eq!(shown["steps"][1]["state"], "failed");
 
     let (_, text) = site.run(&["list", "--failed"]).await;
-    assert!(text.contains(&id) && text.contains("5/5") && text.contains("out of paper"), "{text}");
+    assert!(text.contains(&id) && text.contains("2/2") && text.contains("out of paper"), "{text}");
+    // Items are counted; the begin of the id is enough.
+    let (_, text) = site.run(&["show", &id[..6]]).await;
+    assert!(text.contains("3/3 done") && !text.contains("each[0]"), "{text}");
+    let (_, text) = site.run(&["show", &id, "--items"]).await;
+    assert!(text.contains("each[0]") && text.contains("each[2]"), "{text}");
     let listed = site.json(&["list", "Waits"]).await;
     assert_eq!(listed, json!([]));
     let (_, logs) = site.run(&["logs", &id]).await;
     assert!(logs.contains("each[1]: succeeded\n  | item 1\n"), "{logs}");
     assert!(logs.contains("exit code 4: out of paper"), "{logs}");
+    let (_, logs) = site.run(&["logs", &id, "--step", "each"]).await;
+    assert!(logs.contains("each[2]: succeeded\n  | item 2\n") && !logs.contains("after"), "{logs}");
+    let (_, logs) = site.run(&["logs", &id, "--failed"]).await;
+    assert!(logs.starts_with("after: failed\n") && !logs.contains("each"), "{logs}");
     let (unknown, _) = site.run(&["logs", &id, "--step", "none"]).await;
-    assert!(unknown.unwrap_err().to_string().contains("no step none"));
+    assert!(unknown.unwrap_err().to_string().ends_with("has no step none; it has each, after"));
 
     std::fs::write(site.folder.path().join("mended"), "").unwrap();
     let (good, text) = site.run(&["rerun", &id, "--reason", "paper is back", "--watch"]).await;
@@ -144,7 +152,47 @@ async fn runs_are_listed_followed_run_again_and_ended() {
     let shown = site.json(&["show", &waits]).await;
     assert_eq!((&shown["state"], &shown["error"]), (&json!("aborted"), &json!("enough")), "{text}");
     let (refused, _) = site.run(&["cancel", "ffff"]).await;
-    assert!(refused.unwrap_err().to_string().contains("no run"));
+    assert!(refused.unwrap_err().to_string().contains("no run ffff"));
+    let (refused, _) = site.run(&["rerun", "ffffffffffffffff"]).await;
+    assert!(refused.unwrap_err().to_string().starts_with("Catcher:1 refuses rerunTask: "));
+    let (all, _) = site.run(&["show", ""]).await;
+    assert!(all.unwrap_err().to_string().contains("write more of it"));
     site.remote.close().await;
     site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_over_a_broker() {
+    let testbed = salobj_testbed::Testbed::for_tests().await.unwrap();
+    let site = Site::set(TestBus::kafka(&testbed)).await;
+    let id = site.trigger("Programs").await;
+    let (good, text) = site.run(&["show", &id, "--watch"]).await;
+    assert!(!good.unwrap() && text.contains("out of paper"), "{text}");
+    let shown = site.json(&["show", &id]).await;
+    assert_eq!((&shown["state"], shown["steps"].as_array().unwrap().len()), (&json!("failed"), 5));
+    std::fs::write(site.folder.path().join("mended"), "").unwrap();
+    let (good, text) = site.run(&["rerun", &id, "--watch"]).await;
+    assert!(good.unwrap(), "{text}");
+    // One follows, another one ends it.
+    let waits = site.trigger("Waits").await;
+    let follow = ["show", &waits, "--watch", "--json"];
+    let cancel = ["cancel", &waits, "--reason", "enough"];
+    let ((good, text), (done, _)) = tokio::join!(site.run(&follow), site.run(&cancel));
+    assert!(!good.unwrap() && done.is_ok() && text.contains("aborted") && text.contains("enough"), "{text}");
+    site.remote.close().await;
+    site.running.close().await;
+}
+
+#[tokio::test]
+async fn a_catcher_that_is_not_there_is_told_as_such() {
+    let bus = TestBus::memory().0;
+    let component = sal_idl::Library::embedded().component("Catcher").unwrap();
+    let remote = Remote::open(&bus.domain(2), component, 3, RemoteOptions::include(["task"])).await.unwrap();
+    let ack = remote.command("showTasks").unwrap().start(&[], Duration::from_millis(50), true).await;
+    let told = refused(ack.unwrap_err(), 3, "showTasks").to_string();
+    assert!(
+        told.starts_with("Catcher:3 does not answer showTasks: is it running") && told.contains("--index"),
+        "{told}"
+    );
+    remote.close().await;
 }
