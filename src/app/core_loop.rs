@@ -432,10 +432,16 @@ impl CoreLoop {
         let (Some(run), Some(rule)) = (self.core.runs().get(run_id), self.core.rule_of_run(run_id)) else {
             return;
         };
-        let reason =
-            rule.alarm.as_ref().and_then(|plan| self.core.alarms().get(&plan.name)).map(|alarm| alarm.reason);
-        let reason = reason.unwrap_or_default();
-        let job = ReportJob { run: run.clone(), rule: rule.clone(), reason, created: self.clock.now() };
+        let alarm = rule.alarm_name(run.header.key.as_deref());
+        let alarm = rule.alarm.as_ref().and_then(|_| self.core.alarms().get(&alarm));
+        let parent = run.header.parent.as_ref().and_then(|id| self.core.runs().get(id));
+        let job = ReportJob {
+            run: run.clone(),
+            rule: rule.clone(),
+            reason: alarm.map(|alarm| alarm.reason).unwrap_or_default(),
+            parent_url: parent.map(|run| run.report_url.clone()).unwrap_or_default(),
+            created: self.clock.now(),
+        };
         if let Err(error) = self.reporter.try_send(job) {
             tracing::warn!("no report of run {run_id}: the reporter is too far behind ({error})");
         }

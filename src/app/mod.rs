@@ -5,12 +5,12 @@
 //! | part | does |
 //! |---|---|
 //! | journal | opened and read first: what it holds decides how everything else begins |
-//! | web | serves reports and `/healthz` |
+//! | web | serves reports, their lists and `/healthz` |
 //! | EFD inputs | asks the EFD what rules want to know |
 //! | EFD outbox | sends spooled results |
 //! | driver | carries out steps |
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
-//! | reporter | writes reports |
+//! | reporter | writes reports and their lists |
 //! | notifier | tells receivers and the escalation service |
 //! | LOVE | sends alarms to the operators' display |
 //! | core loop | owns rules, alarms and runs |
@@ -26,6 +26,7 @@ pub mod love;
 pub mod notifier;
 pub mod parts;
 pub mod recorder;
+pub mod report_index;
 pub mod reporter;
 pub mod results;
 pub mod store;
@@ -199,6 +200,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         own_base: report_base.clone(),
         catcher: sal_idl::names::name_index(&component.name, Some(options.csc.index)),
         site_name: domain.env().site.clone().unwrap_or_default(),
+        bus: domain.env().topic_subname.clone(),
     };
     let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
     parts.add("reporter", reporter.run());

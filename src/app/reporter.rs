@@ -1,5 +1,6 @@
-//! Writes the report of a run that ended: one HTML file, kept under a name of its own.
+//! Writes the report of a run that ended: one HTML file, kept under a name of its own; and keeps the lists of all reports.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use salobj::Tai;
@@ -7,15 +8,24 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use super::handle::CoreHandle;
+use super::report_index::ReportIndex;
 use crate::alarms::Severity;
 use crate::csc::Site;
 use crate::outputs::report_folder::ReportFolder;
-use crate::reports::{About, Level, Report, render_html};
+use crate::reports::index::Entry;
+use crate::reports::{About, Image, Level, Report, render_html};
 use crate::rules::Rule;
 use crate::tasks::run::Run;
+use crate::tasks::state::TaskState;
 
 /// Reports that may wait to be written.
 const QUEUE: usize = 64;
+/// Lists are written when nothing else is to be done, or after so many reports.
+const LISTED_AFTER: usize = 32;
+/// Pictures that go into a report: so many, so large each, so large in all. Others are linked.
+const PICTURES: usize = 24;
+const PICTURE_BYTES: u64 = 1 << 20;
+const PICTURES_BYTES: u64 = 6 << 20;
 
 /// A run whose report is to be written.
 #[derive(Debug, Clone)]
@@ -26,6 +36,8 @@ pub struct ReportJob {
     pub rule: Arc<Rule>,
     /// What the alarm says, if it does.
     pub reason: String,
+    /// Where the report of the run is that it repeats, if that is known.
+    pub parent_url: String,
     /// Now.
     pub created: Tai,
 }
@@ -37,8 +49,15 @@ pub struct Reporter {
     core: CoreHandle,
     site: Arc<Site>,
     own_base: String,
+    of: Of,
+}
+
+/// What reports say about this process.
+#[derive(Debug, Clone)]
+struct Of {
     catcher: String,
     site_name: String,
+    bus: String,
 }
 
 /// Where reports go, and what they say about this process.
@@ -52,6 +71,8 @@ pub struct ReportPlace {
     pub catcher: String,
     /// `LSST_SITE`.
     pub site_name: String,
+    /// `LSST_TOPIC_SUBNAME`.
+    pub bus: String,
 }
 
 /// A queue for reports to be written, and the part that writes them.
@@ -61,8 +82,8 @@ pub fn reporter(
     site: Arc<Site>,
 ) -> (mpsc::Sender<ReportJob>, Reporter) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    let ReportPlace { folder, own_base, catcher, site_name } = place;
-    (sender, Reporter { jobs, folder, core, site, own_base, catcher, site_name })
+    let ReportPlace { folder, own_base, catcher, site_name, bus } = place;
+    (sender, Reporter { jobs, folder, core, site, own_base, of: Of { catcher, site_name, bus } })
 }
 
 impl Reporter {
@@ -71,34 +92,90 @@ impl Reporter {
     /// # Errors
     /// Never by itself: a report that cannot be written is told to the core.
     pub async fn run(mut self) -> Result<(), String> {
+        let mut lists =
+            Some(ReportIndex::new(&self.folder, format!("{} at {}", self.of.catcher, self.of.site_name)));
+        list(&mut lists, ReportIndex::catch_up).await;
+        let mut unlisted = 0;
         while let Some(job) = self.jobs.recv().await {
             let run_id = job.run.id().to_owned();
             let base = self.site.config().map(|c| c.report_url.clone()).filter(|url| !url.is_empty());
             let base = base.unwrap_or_else(|| self.own_base.clone());
-            let folder = self.folder.clone();
-            let (catcher, site_name) = (self.catcher.clone(), self.site_name.clone());
-            let written = tokio::task::spawn_blocking(move || write(&folder, &job, &catcher, &site_name));
+            let base = base.trim_end_matches('/').to_owned();
+            let (folder, of, at) = (self.folder.clone(), self.of.clone(), base.clone());
+            let written = tokio::task::spawn_blocking(move || write(&folder, &job, &of, at));
             let url = match written.await {
-                Ok(Ok(name)) => Ok(format!("{}/{name}", base.trim_end_matches('/'))),
+                Ok(Ok(entry)) => {
+                    let url = format!("{base}/{}/{}", entry.night, entry.file);
+                    if let Some(lists) = &mut lists {
+                        lists.added(entry);
+                    }
+                    Ok(url)
+                }
                 Ok(Err(error)) => Err(error),
                 Err(panic) => Err(format!("rendering failed: {panic}")),
             };
             self.core.report_written(run_id, url).await;
+            unlisted += 1;
+            if self.jobs.is_empty() || unlisted >= LISTED_AFTER {
+                unlisted = 0;
+                list(&mut lists, ReportIndex::write).await;
+            }
         }
         Ok(())
     }
 }
 
-/// Writes the file; gives its name relative to the folder. A report that is there already is that of this very run (its
-/// id is in the name), written before a crash: it stays.
-fn write(folder: &ReportFolder, job: &ReportJob, catcher: &str, site_name: &str) -> Result<String, String> {
-    let report = Report::of_run(&job.run, about(job, catcher, site_name));
-    let name = report.file_name();
-    folder.write(&name, render_html(&report)).map_err(|e| e.to_string())?;
-    Ok(name)
+/// Brings the lists up to date. A list that cannot be written is no reason to do without reports.
+async fn list(
+    lists: &mut Option<ReportIndex>,
+    work: impl FnOnce(&mut ReportIndex) -> std::io::Result<()> + Send + 'static,
+) {
+    let Some(mut index) = lists.take() else { return };
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work(&mut index);
+        (index, done)
+    });
+    match done.await {
+        Ok((index, done)) => {
+            if let Err(error) = done {
+                tracing::warn!("lists of reports: {error}");
+            }
+            *lists = Some(index);
+        }
+        Err(panic) => tracing::error!("lists of reports are no longer written: {panic}"),
+    }
 }
 
-fn about(job: &ReportJob, catcher: &str, site_name: &str) -> About {
+/// Writes the file; gives what the lists say of it. A report that is there already is that of this very run (its id is in the
+/// name), written before a crash: it stays.
+fn write(folder: &ReportFolder, job: &ReportJob, of: &Of, base: String) -> Result<Entry, String> {
+    let mut report = Report::of_run(&job.run, about(job, of, base));
+    report.about.images = pictures(folder, &job.run);
+    folder.write(&report.file_name(), render_html(&report)).map_err(|e| e.to_string())?;
+    Ok(Entry::of(&report))
+}
+
+/// The pictures that steps left behind in our folder, those of steps that did not succeed first.
+fn pictures(folder: &ReportFolder, run: &Run) -> BTreeMap<String, Image> {
+    let (good, bad): (Vec<_>, Vec<_>) = run.steps.iter().partition(|s| s.state == TaskState::Succeeded);
+    let mut images = BTreeMap::new();
+    let mut left = PICTURES_BYTES;
+    for file in bad.iter().chain(&good).flat_map(|step| &step.files) {
+        let Some(kind) = Image::kind_of(&file.name) else { continue };
+        let Some((_, inside)) = file.url.rsplit_once("/files/") else { continue };
+        if images.len() >= PICTURES || file.bytes > PICTURE_BYTES.min(left) {
+            continue;
+        }
+        let read = folder.file(&format!("files/{inside}")).and_then(|path| std::fs::read(path).ok());
+        if let Some(bytes) = read.filter(|bytes| bytes.len() as u64 <= PICTURE_BYTES) {
+            left = left.saturating_sub(bytes.len() as u64);
+            images.insert(file.url.clone(), Image { kind, bytes });
+        }
+    }
+    images
+}
+
+fn about(job: &ReportJob, of: &Of, base: String) -> About {
     let severity = Severity::try_from(job.run.severity).map(|s| s.name().to_lowercase());
     About {
         description: job.rule.description.clone(),
@@ -111,8 +188,12 @@ fn about(job: &ReportJob, catcher: &str, site_name: &str) -> About {
         levels: levels(&job.rule),
         links: Vec::new(),
         versions: vec![("Catcher".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        catcher: catcher.to_owned(),
-        site: site_name.to_owned(),
+        parent_url: job.parent_url.clone(),
+        catcher: of.catcher.clone(),
+        site: of.site_name.clone(),
+        bus: of.bus.clone(),
+        base,
+        images: BTreeMap::new(),
         created: job.created,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use salobj::Tai;
 
 use super::scale::{Scale, axis_ticks, nice_ticks, padded};
-use super::text::{escape, number};
+use super::text::{escape, number, utc};
 use crate::tasks::analysis::{Axis, Band, Line, LineKind, Panel, Plot};
 
 const WIDTH: f64 = 920.0;
@@ -38,11 +38,7 @@ pub(super) fn plot(plot: &Plot, levels: impl Fn(&Panel) -> Vec<LevelLine>) -> St
         .zip(&all_levels)
         .all(|(panel, levels)| panel.limits.is_empty() && levels.is_empty());
     let x = Scale::new(range, (LEFT, WIDTH - if bare { RIGHT_BARE } else { RIGHT }));
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {total}\" role=\"img\" aria-label=\"{}\">\n<title>{}</title>\n",
-        escape(&plot.title),
-        escape(&plot.title)
-    );
+    let mut svg = head(&plot.title, &description(plot, range), (WIDTH, total));
     for (i, (panel, levels)) in plot.panels.iter().zip(&all_levels).enumerate() {
         let top = step * i as f64 + TOP;
         let below = (i + 1 == plot.panels.len()).then(|| title_below(plot.x, x));
@@ -50,6 +46,41 @@ pub(super) fn plot(plot: &Plot, levels: impl Fn(&Panel) -> Vec<LevelLine>) -> St
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// The begin of an SVG element, with what it shows in words for those who do not see it.
+pub(super) fn head(title: &str, description: &str, (width, height): (f64, f64)) -> String {
+    format!(
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n<desc>{}</desc>\n",
+        escape(description),
+        title = escape(title)
+    )
+}
+
+/// What a plot shows, in words: each curve with its range.
+fn description(plot: &Plot, (from, to): (f64, f64)) -> String {
+    let mut text = match plot.x {
+        Axis::Time => format!("From {} to {}.", utc(Tai(from)), utc(Tai(to))),
+        Axis::Frequency => format!("From {} to {} Hz.", number(from), number(to)),
+    };
+    for panel in &plot.panels {
+        for line in &panel.lines {
+            let Some((low, high)) = extremes(line.values.iter().copied().filter(|v| v.is_finite())) else {
+                continue;
+            };
+            let range = format!(
+                " {}, {}: {} to {} {}",
+                panel.label,
+                line.label,
+                number(low),
+                number(high),
+                panel.unit
+            );
+            text.push_str(range.trim_end());
+            text.push('.');
+        }
+    }
+    text
 }
 
 fn draw_panel(

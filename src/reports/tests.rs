@@ -1,11 +1,16 @@
 //! Reports of made-up runs: the whole page as a snapshot, hostile text, odd plots. With `CATCHER_TEST_REPORT_DIR` the pages
 //! are left there, to be looked at.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use salobj::Tai;
+use serde_json::{Map, Value as Json, json};
+
+mod runs;
 
 use super::*;
 use crate::tasks::analysis::{
-    JitterParams, Line, LineKind, Panel, Series, SeriesSet, Source, TrendParams, jitter, trend,
+    JitterParams, Line, LineKind, Panel, Plot, Series, SeriesSet, Source, TrendParams, jitter, trend,
 };
 
 const START: f64 = 1_795_218_000.0;
@@ -28,16 +33,9 @@ fn step(name: &str, backend: &str) -> StepSection {
         backend: backend.to_owned(),
         state: "succeeded".to_owned(),
         attempts: 1,
-        backend_id: String::new(),
         started: Some(at(0.2)),
         finished: Some(at(0.45)),
-        result: Json::Null,
-        units: BTreeMap::new(),
-        source: None,
-        complete: None,
-        plot: None,
-        files: Vec::new(),
-        error: String::new(),
+        ..StepSection::default()
     }
 }
 
@@ -56,6 +54,7 @@ fn report(rule: &str, steps: Vec<StepSection>, about: About) -> Report {
         finished: Some(at(0.5)),
         state: "succeeded".to_owned(),
         error: String::new(),
+        ending: String::new(),
         inputs: json!({"wind": 14.75, "wind_5m": 13.125}).as_object().unwrap().clone(),
         stamps: BTreeMap::from([("wind".to_owned(), at(-4.0).0)]),
         parameters: Map::new(),
@@ -80,7 +79,10 @@ fn about() -> About {
         versions: vec![("ts_catcher".to_owned(), "0.1.0".to_owned())],
         catcher: "Catcher:1".to_owned(),
         site: "test".to_owned(),
+        bus: "test-bus".to_owned(),
+        base: "http://catcher:8080/reports".to_owned(),
         created: at(0.6),
+        ..About::default()
     }
 }
 
@@ -102,7 +104,7 @@ fn wind() -> Report {
         units: analysis.units,
         source: Some("kafka".to_owned()),
         complete: Some(true),
-        plot: Some(analysis.plot),
+        plots: vec![analysis.plot],
         ..step("forecast", "analysis trend")
     };
     report("Wind.Forecast", vec![forecast], about())
@@ -131,7 +133,7 @@ fn shaken() -> Report {
         units: analysis.units,
         source: Some("efd".to_owned()),
         complete: Some(false),
-        plot: Some(analysis.plot),
+        plots: vec![analysis.plot],
         ..step("jitter", "analysis jitter")
     };
     let isr = StepSection {
@@ -166,6 +168,7 @@ fn leave(name: &str, page: &str) {
 fn the_page_of_the_wind_rule() {
     let page = render_html(&wind());
     leave("wind", &page);
+    well_formed(&page);
     // The style is a file of its own in this folder; it would only be here twice.
     let (head, rest) = page.split_once("<style>").unwrap();
     let (_, body) = rest.split_once("</style>").unwrap();
@@ -199,7 +202,7 @@ fn the_page_of_the_jitter_rule_has_both_axes_and_both_steps() {
 #[test]
 fn a_page_needs_nothing_from_elsewhere() {
     let page = render_html(&wind());
-    for word in ["<script", "<link", "<img", "url(", "@import", "src=", "onload", "javascript:"] {
+    for word in ["<script", "<link", "<img", "url(", "@import", " src=", "onload", "javascript:"] {
         assert!(!page.contains(word), "{word}");
     }
     assert!(page.contains("default-src 'none'"));
@@ -233,19 +236,42 @@ fn hostile_text_is_text_everywhere() {
         }],
         ..Default::default()
     };
+    let item = |i: usize| ItemRow {
+        index: i,
+        value: [json!(EVIL), json!({EVIL: EVIL}), json!([EVIL])][i % 3].clone(),
+        state: if i < 3 { "failed".to_owned() } else { "succeeded".to_owned() },
+        backend_id: evil(),
+        result: json!({EVIL: i, "t": EVIL}),
+        units: BTreeMap::from([(evil(), evil())]),
+        files: vec![FileLink { name: evil(), url: format!("https://x/{EVIL}"), bytes: None }],
+        error: evil(),
+        ..ItemRow::default()
+    };
+    let fan = FanOut { max_parallel: 1, may_fail: 0, items: (0..30).map(item).collect() };
+    let url = format!("http://catcher/reports/files/{EVIL}");
     let step = StepSection {
+        notes: vec![evil()],
+        params: json!({EVIL: [EVIL]}),
+        fan: Some(fan),
+        files: vec![
+            FileLink { name: evil(), url: url.clone(), bytes: Some(1) },
+            FileLink { name: evil(), url: "javascript:alert(1)".into(), bytes: None },
+        ],
         backend_id: evil(),
         state: evil(),
-        result: json!({EVIL: EVIL, "list": [EVIL], "o": {EVIL: {EVIL: 1.0}}}),
+        result: json!({
+            EVIL: EVIL, "list": [EVIL], "o": {EVIL: {EVIL: 1.0}}, "rows": [{EVIL: EVIL}, {"x": [EVIL]}],
+            "long": EVIL.repeat(20), "url": format!("https://x/{EVIL}"), "time": [1.0], "columns": {EVIL: [EVIL]},
+        }),
         units: BTreeMap::from([(evil(), evil())]),
         source: Some(evil()),
-        plot: Some(plot),
+        plots: vec![plot],
         error: evil(),
         ..step(EVIL, EVIL)
     };
     let mut report = report(
         EVIL,
-        vec![step],
+        vec![step.clone(), step],
         About {
             description: evil(),
             severity: evil(),
@@ -259,24 +285,35 @@ fn hostile_text_is_text_everywhere() {
             versions: vec![(evil(), evil())],
             catcher: evil(),
             site: evil(),
+            bus: evil(),
+            base: "http://catcher/reports".into(),
+            parent_url: "javascript:alert(1)".into(),
+            images: BTreeMap::from([(url, Image { kind: "image/svg+xml", bytes: EVIL.into() })]),
             created: at(0.0),
         },
     );
     (report.run_id, report.revision, report.definition) = (evil(), evil(), evil());
     (report.key, report.parent, report.occurrence) = (Some(evil()), Some(evil()), evil());
-    (report.state, report.error) = (evil(), evil());
+    (report.state, report.error, report.ending) = (evil(), evil(), evil());
     report.inputs = json!({EVIL: {EVIL: EVIL}, "b": [EVIL]}).as_object().unwrap().clone();
     report.parameters = json!({EVIL: EVIL}).as_object().unwrap().clone();
     let page = render_html(&report);
     leave("hostile", &page);
     // One pair of each, ours.
-    for (tag, count) in
-        [("<script", 0), ("<img", 0), ("</style>", 1), ("</title>", 2), ("</pre>", 1), ("<body", 1)]
-    {
+    for (tag, count) in [
+        ("<script", 0),
+        ("<img src=\"data:", 2),
+        ("<img", 2),
+        ("</style>", 1),
+        ("<title>alert", 0),
+        ("<body", 1),
+    ] {
         assert_eq!(page.matches(tag).count(), count, "{tag}");
     }
     assert!(!page.contains('\u{202e}') && !page.contains('\0'));
+    assert_eq!(page.matches("<pre").count(), page.matches("</pre>").count());
     assert!(!page.contains("href=\"javascript") && page.contains("<code>javascript:alert(1)</code>"));
+    well_formed(&page);
     // Whatever stands between < and > is one of our tags, with quotes in pairs.
     for tag in
         page.split_once("<body>").unwrap().1.split('<').skip(1).map(|rest| rest.split('>').next().unwrap())
@@ -345,27 +382,17 @@ fn numbers_are_short() {
     }
 }
 
-#[test]
-fn a_run_becomes_a_report() {
-    let run: Run = serde_json::from_value(json!({
-        "header": {"id": "ab", "rule": "R", "revision": "cd", "definition": "rules: []", "occurrence": "m:x:0:1",
-                   "at": at(0.0).0, "start_before": at(600.0).0},
-        "context": {"inputs": {"wind": 3.5}, "stamps": {"wind": at(-1.0).0}},
-        "state": "succeeded", "run_timeout": {"secs": 1800, "nanos": 0}, "started": at(0.0).0, "finished": at(2.0).0,
-        "steps": [{
-            "plan": {"name": "f", "needs": [], "backend": "analysis", "operation": "trend", "resend_if_unknown": true,
-                     "timeout": {"secs": 300, "nanos": 0},
-                     "retry": {"attempts": 1, "backoff": {"secs": 5, "nanos": 0}, "jitter": 0.0, "retry_on": []}},
-            "state": "succeeded", "attempt": 1, "dispatched": false,
-            "result": {"predicted": 3.0, "source": "memory", "complete": true, "units": {"predicted": "m/s"}},
-        }],
-    }))
-    .unwrap();
-    let report = Report::of_run(&run, about());
-    let step = &report.steps[0];
-    assert_eq!((step.backend.as_str(), step.state.as_str()), ("analysis trend", "succeeded"));
-    assert_eq!((step.source.as_deref(), step.complete), (Some("memory"), Some(true)));
-    assert_eq!((&step.result, &step.units["predicted"]), (&json!({"predicted": 3.0}), &"m/s".to_owned()));
-    assert_eq!(report.file_name(), "20261120/R_ab.html");
-    assert!(render_html(&report).contains("predicted"));
+/// Every element that is opened is closed, in order.
+fn well_formed(page: &str) {
+    let mut open: Vec<&str> = vec!["html", "head"];
+    let body = page.split_once("</style>").unwrap().1;
+    for tag in body.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+        let name = tag.split([' ', '\n']).next().unwrap().trim_end_matches('/');
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "</{name}> in {open:?}"),
+            None if tag.ends_with('/') || ["meta", "br", "img", "input"].contains(&name) => {}
+            None => open.push(name),
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
 }

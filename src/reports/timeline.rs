@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use salobj::Tai;
 
+use super::page::{close, open};
 use super::scale::{Scale, nice_ticks, time_ticks};
-use super::text::escape;
+use super::svg::head;
+use super::text::{escape, number, utc};
 
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 210.0;
@@ -71,16 +73,8 @@ pub fn page(
     columns: &[Columns],
     table: &PageTable,
 ) -> String {
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{0}</title>\n<style>\n{1}svg .warning, svg .serious, svg .critical {{ fill: var(--accent); }}\n\
-         svg .run {{ fill: var(--data); }} svg .skipped {{ fill: var(--soft); }}\n</style>\n</head>\n<body>\n<main>\n\
-         <header>\n<h1>{0}</h1>\n",
-        escape(title),
-        include_str!("style.css")
-    );
+    let mut page = open(title, None, "");
+    put(&mut page, format_args!("<header>\n<h1>{}</h1>", escape(title)));
     for line in lines {
         put(&mut page, format_args!("<p class=\"soft\">{}</p>", escape(line)));
     }
@@ -96,26 +90,21 @@ pub fn page(
         page.push_str("</section>\n");
     }
     if !table.1.is_empty() {
-        page.push_str("<section>\n<table>\n<tr>");
-        table.0.iter().for_each(|head| page.push_str(&format!("<th>{}</th>", escape(head))));
-        page.push_str("</tr>\n");
-        for row in &table.1 {
-            page.push_str("<tr>");
-            row.iter().for_each(|cell| page.push_str(&format!("<td>{}</td>", escape(cell))));
-            page.push_str("</tr>\n");
-        }
-        page.push_str("</table>\n</section>\n");
+        let cells = |row: &Vec<String>| row.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let rows: Vec<String> = table.1.iter().map(cells).collect();
+        put(&mut page, format_args!("<section>\n{}</section>", super::page::table("", &table.0, &rows)));
     }
-    page.push_str("</main>\n</body>\n</html>\n");
+    close(&mut page);
     page
 }
 
 /// The rows as one SVG element.
-fn timeline_svg(timeline: &Timeline) -> String {
+pub(super) fn timeline_svg(timeline: &Timeline) -> String {
     let bottom = ROW * timeline.rows.len() as f64 + 4.0;
     let (from, to) = (timeline.from.0, timeline.to.0.max(timeline.from.0 + 1.0));
     let x = Scale::new((from, to), (LEFT, WIDTH - RIGHT));
-    let mut svg = head(&timeline.title, bottom + BOTTOM);
+    let range = format!("From {} to {}, {} rows.", utc(timeline.from), utc(timeline.to), timeline.rows.len());
+    let mut svg = head(&timeline.title, &range, (WIDTH, bottom + BOTTOM));
     for (time, label) in time_ticks(Tai(from), Tai(to), 8) {
         let at = x.pixel(time);
         put(
@@ -156,7 +145,8 @@ fn timeline_svg(timeline: &Timeline) -> String {
 fn columns_svg(columns: &Columns) -> String {
     let most = columns.values.iter().map(|v| v.1).filter(|v| v.is_finite()).fold(0.0, f64::max);
     let y = Scale::new((0.0, if most > 0.0 { most * 1.05 } else { 1.0 }), (COLUMNS, 6.0));
-    let mut svg = head(&columns.title, COLUMNS + BOTTOM);
+    let said = format!("{} columns, the highest {}.", columns.values.len(), number(most));
+    let mut svg = head(&columns.title, &said, (WIDTH, COLUMNS + BOTTOM));
     let left = 60.0;
     let (ticks, decimals) = nice_ticks(y.low, y.high, 4);
     for tick in ticks {
@@ -197,11 +187,6 @@ fn columns_svg(columns: &Columns) -> String {
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-fn head(title: &str, height: f64) -> String {
-    let title = escape(title);
-    format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n")
 }
 
 fn rect(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), class: &str, text: &str) {
