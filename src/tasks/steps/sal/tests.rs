@@ -33,7 +33,6 @@ fn call(params: Value) -> StepCall {
         params,
         timeout: Duration::from_secs(600),
         start_before: Tai(1_800_000_000.0 + 600.0),
-        priority: Default::default(),
     }
 }
 
