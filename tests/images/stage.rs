@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "the test and the benchmark each use a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,11 +111,12 @@ impl Seen {
         }
     }
 
-    /// Waits for the end of the `n`th run that ended; the event about it.
+    /// Waits for the end of the `n`th run that ended; the first event about that. (Its report makes another.)
     pub(crate) async fn run_ended(&self, n: usize) -> TaskSeen {
         let ended = |seen: &Seen| {
+            let mut runs = BTreeSet::new();
             let over = |t: &TaskSeen| t.step.is_empty() && (SUCCEEDED..=8).contains(&t.state);
-            seen.tasks().into_iter().filter(over).nth(n)
+            seen.tasks().into_iter().filter(over).filter(|t| runs.insert(t.run.clone())).nth(n)
         };
         self.until("a run ends", |seen| ended(seen).is_some()).await;
         ended(self).expect("it was there a moment ago")
