@@ -58,7 +58,7 @@ step_machete() {
 }
 
 # ---- real lane ------------------------------------------------------------------------------------------------------
-step_stack() { scripts/stack start kafka registry influx2; start_if_possible influx1; scripts/stack status; }
+step_stack() { scripts/stack start kafka registry influx2; start_if_possible influx1; start_if_possible s3; scripts/stack status; }
 start_if_possible() { scripts/stack start "$1" || echo "$1 is not to be had here: its tests are skipped"; }
 step_real-tests() { with_stack cargo test $locked --workspace --lib --bins --tests; }
 step_real-demo() {

@@ -194,6 +194,11 @@ impl Backends {
         Ok(Backends { means, simulated, now: ArcSwap::from_pointee(fixed) })
     }
 
+    /// Whether this is SAL simulation mode 1.
+    pub fn simulated(&self) -> bool {
+        self.simulated
+    }
+
     /// Those that are there now.
     pub fn now(&self) -> Arc<Vec<Shared>> {
         self.now.load_full()

@@ -8,6 +8,7 @@
 //! | web | serves reports, their lists and `/healthz` |
 //! | EFD inputs | asks the EFD what rules want to know |
 //! | EFD outbox | sends spooled results |
+//! | LFA | stores and announces reports and files of steps |
 //! | driver | carries out steps |
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
 //! | reporter | writes reports and their lists |
@@ -22,6 +23,7 @@ pub mod efd_inputs;
 pub mod efd_outbox;
 pub mod fault;
 pub mod handle;
+pub mod lfa;
 pub mod love;
 pub mod notifier;
 pub mod parts;
@@ -49,7 +51,8 @@ use crate::csc::site::SiteEfd;
 use crate::csc::{CatcherCsc, Publisher, Site, StateRecord};
 use crate::intake::{BusSchemas, Intake, Positions};
 use crate::outputs::efd::Efd;
-use crate::outputs::report_folder::{FolderShelf, ReportFolder};
+use crate::outputs::lfa::Place;
+use crate::outputs::report_folder::ReportFolder;
 use crate::replay::Control;
 use crate::rules::{Rule, SchemaSource};
 use crate::tasks::driver::driver;
@@ -67,7 +70,7 @@ use store::Store;
 pub struct Options {
     /// What salobj needs to know.
     pub csc: CscOptions,
-    /// Folder of journal, spool and reports; one process at a time may use it.
+    /// Folder of journal, spool, reports and files for the LFA; one process at a time may use it.
     pub data_dir: PathBuf,
     /// Where the web server listens; port 0 takes any free one.
     pub http: SocketAddr,
@@ -164,7 +167,12 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         let configured = of_site.config().map(|c| c.report_url.clone()).filter(|url| !url.is_empty());
         configured.unwrap_or_else(|| own_base.clone())
     };
-    let shelf: Arc<dyn Shelf> = Arc::new(FolderShelf::new(reports.clone(), Box::new(base)));
+    let catcher = sal_idl::names::name_index(&component.name, Some(options.csc.index));
+    let bus = Arc::clone(&publisher);
+    let lfa = lfa::open(&data.join("lfa"), reports.clone(), Box::new(base), &catcher, clock.clone())
+        .map_err(|e| local("files for the LFA", &e))?;
+    parts.add("LFA", lfa::run(Arc::clone(&lfa), bus, core_handle.clone()));
+    let shelf: Arc<dyn Shelf> = Arc::clone(&lfa) as _;
     let means = backends::Means {
         domain: domain.clone(),
         peers: Arc::new(crate::tasks::peers::Peers::new(domain.clone())),
@@ -197,15 +205,14 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
 
     let place = reporter::ReportPlace {
         folder: reports,
-        own_base: report_base.clone(),
-        catcher: sal_idl::names::name_index(&component.name, Some(options.csc.index)),
+        lfa: Arc::clone(&lfa),
+        catcher: catcher.clone(),
         site_name: domain.env().site.clone().unwrap_or_default(),
         bus: domain.env().topic_subname.clone(),
     };
-    let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone(), Arc::clone(&site));
+    let (reporter_in, reporter) = reporter::reporter(place, core_handle.clone());
     parts.add("reporter", reporter.run());
 
-    let catcher = sal_idl::names::name_index(&component.name, Some(options.csc.index));
     let (teller, notifier) = notifier::notifier(Arc::clone(&site), core_handle.clone(), catcher);
     parts.add("notifier", notifier.run());
 
@@ -262,6 +269,11 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         site,
         driver: driver_handle,
         backends,
+        lfa,
+        lfa_place: Place {
+            site: domain.env().site.clone().unwrap_or_default(),
+            endpoint: domain.env().s3_endpoint_url.clone(),
+        },
         secrets: options.secrets,
         report_base,
         last_override: arc_swap::ArcSwap::from_pointee(String::new()),

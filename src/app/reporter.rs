@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use super::handle::CoreHandle;
 use super::report_index::ReportIndex;
 use crate::alarms::Severity;
-use crate::csc::Site;
+use crate::outputs::lfa::{Lfa, ReportUrl, path_of};
 use crate::outputs::report_folder::ReportFolder;
 use crate::reports::index::Entry;
 use crate::reports::{About, Image, Level, Report, render_html};
 use crate::rules::Rule;
+use crate::tasks::call::StepId;
 use crate::tasks::run::Run;
 use crate::tasks::state::TaskState;
 
@@ -47,8 +48,7 @@ pub struct Reporter {
     jobs: mpsc::Receiver<ReportJob>,
     folder: ReportFolder,
     core: CoreHandle,
-    site: Arc<Site>,
-    own_base: String,
+    lfa: Arc<Lfa>,
     of: Of,
 }
 
@@ -65,8 +65,8 @@ struct Of {
 pub struct ReportPlace {
     /// Folder.
     pub folder: ReportFolder,
-    /// Address of the folder, if the site gives none.
-    pub own_base: String,
+    /// Who looks after it once it is written.
+    pub lfa: Arc<Lfa>,
     /// `Catcher:1`.
     pub catcher: String,
     /// `LSST_SITE`.
@@ -76,14 +76,10 @@ pub struct ReportPlace {
 }
 
 /// A queue for reports to be written, and the part that writes them.
-pub fn reporter(
-    place: ReportPlace,
-    core: CoreHandle,
-    site: Arc<Site>,
-) -> (mpsc::Sender<ReportJob>, Reporter) {
+pub fn reporter(place: ReportPlace, core: CoreHandle) -> (mpsc::Sender<ReportJob>, Reporter) {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    let ReportPlace { folder, own_base, catcher, site_name, bus } = place;
-    (sender, Reporter { jobs, folder, core, site, own_base, of: Of { catcher, site_name, bus } })
+    let ReportPlace { folder, lfa, catcher, site_name, bus } = place;
+    (sender, Reporter { jobs, folder, core, lfa, of: Of { catcher, site_name, bus } })
 }
 
 impl Reporter {
@@ -98,23 +94,25 @@ impl Reporter {
         let mut unlisted = 0;
         while let Some(job) = self.jobs.recv().await {
             let run_id = job.run.id().to_owned();
-            let base = self.site.config().map(|c| c.report_url.clone()).filter(|url| !url.is_empty());
-            let base = base.unwrap_or_else(|| self.own_base.clone());
-            let base = base.trim_end_matches('/').to_owned();
-            let (folder, of, at) = (self.folder.clone(), self.of.clone(), base.clone());
-            let written = tokio::task::spawn_blocking(move || write(&folder, &job, &of, at));
+            let (rule, at) = (job.run.header.rule.clone(), job.run.header.at);
+            let (folder, of, base) = (self.folder.clone(), self.of.clone(), self.lfa.own_base());
+            let written = tokio::task::spawn_blocking(move || write(&folder, &job, &of, base));
             let url = match written.await {
                 Ok(Ok(entry)) => {
-                    let url = format!("{base}/{}/{}", entry.night, entry.file);
+                    let name = format!("{}/{}", entry.night, entry.file);
                     if let Some(lists) = &mut lists {
                         lists.added(entry);
                     }
-                    Ok(url)
+                    Ok(self.lfa.report(&name, &run_id, &rule, at).await)
                 }
                 Ok(Err(error)) => Err(error),
                 Err(panic) => Err(format!("rendering failed: {panic}")),
             };
-            self.core.report_written(run_id, url).await;
+            match url {
+                Ok(ReportUrl::Now(url)) => self.core.report_written(run_id, Ok(url)).await,
+                Ok(ReportUrl::Later) => {}
+                Err(error) => self.core.report_written(run_id, Err(error)).await,
+            }
             unlisted += 1;
             if self.jobs.is_empty() || unlisted >= LISTED_AFTER {
                 unlisted = 0;
@@ -160,13 +158,15 @@ fn pictures(folder: &ReportFolder, run: &Run) -> BTreeMap<String, Image> {
     let (good, bad): (Vec<_>, Vec<_>) = run.steps.iter().partition(|s| s.state == TaskState::Succeeded);
     let mut images = BTreeMap::new();
     let mut left = PICTURES_BYTES;
-    for file in bad.iter().chain(&good).flat_map(|step| &step.files) {
+    let files = bad.iter().chain(&good).flat_map(|step| step.files.iter().map(move |file| (step, file)));
+    for (step, file) in files {
         let Some(kind) = Image::kind_of(&file.name) else { continue };
-        let Some((_, inside)) = file.url.rsplit_once("/files/") else { continue };
         if images.len() >= PICTURES || file.bytes > PICTURE_BYTES.min(left) {
             continue;
         }
-        let read = folder.file(&format!("files/{inside}")).and_then(|path| std::fs::read(path).ok());
+        let step =
+            StepId { run_id: run.id().to_owned(), step: step.plan.name.clone(), attempt: step.attempt };
+        let read = folder.file(&path_of(&step, &file.name)).and_then(|path| std::fs::read(path).ok());
         if let Some(bytes) = read.filter(|bytes| bytes.len() as u64 <= PICTURE_BYTES) {
             left = left.saturating_sub(bytes.len() as u64);
             images.insert(file.url.clone(), Image { kind, bytes });

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::efd::EfdConfig;
+use crate::outputs::lfa::LfaConfig;
 use crate::outputs::love::LoveConfig;
 use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 
@@ -70,6 +71,9 @@ pub struct CatcherConfig {
     /// Base of the links in `reportUrl`, as an operator's browser reaches this process. Empty: the process's own address.
     #[serde(default)]
     pub report_url: String,
+    /// The LFA, to which reports and files of steps go. Without it they stay where `report_url` leads.
+    #[serde(default)]
+    pub lfa: Option<LfaConfig>,
     /// How much of the alarms' history is kept (`catcher alarms history`): every transition with what was behind it.
     #[serde(default)]
     pub alarm_history: AlarmHistoryConfig,

@@ -14,13 +14,14 @@ use crate::config::{self, CatcherConfig};
 use crate::core::Settings;
 use crate::journal::Keep;
 use crate::outputs::efd::Efd;
+use crate::outputs::lfa::S3;
 use crate::outputs::love::Manager;
 use crate::outputs::notify::Notify;
 use crate::rules::{Rule, SchemaSource, SourceFile, compile, compile_files};
 use crate::tasks::driver::Order;
 
 /// What talks to the servers that a site names.
-type Clients = (Option<Arc<dyn Efd>>, Notify, Option<Manager>);
+type Clients = (Option<Arc<dyn Efd>>, Notify, Option<Manager>, Option<S3>);
 
 /// Sub-folder of the configuration that holds rule files.
 const RULES: &str = "rules";
@@ -47,7 +48,7 @@ impl CatcherCsc {
         }
         let mut rules = compiled?;
         rules.retain(|rule| !disabled.contains(&rule.name));
-        let (efd, notify, love) = self.clients(&config)?;
+        let (efd, notify, love, lfa) = self.clients(&config)?;
         let made = self.backends.make(&config).map_err(|problems| problems.join("\n"))?;
         self.backends.refuse(&rules, &made)?;
         let incidents =
@@ -55,6 +56,8 @@ impl CatcherCsc {
         let settings = Settings { incident_owner: incidents, ..settings(&config, &self.report_base) };
         let (limits, rates) = (config.max_concurrent_steps.clone(), config.max_steps_per_minute.clone());
         self.site.set(config, efd, notify, love);
+        // In SAL simulation mode nothing outside of this process is touched.
+        self.lfa.set(lfa.filter(|_| !self.backends.simulated()));
         self.backends.set(&made);
         let order = Order::Configure { backends: made, limits, rates };
         self.driver.order(order).await.map_err(|gone| gone.to_string())?;
@@ -69,13 +72,15 @@ impl CatcherCsc {
         let efd = config.efd.as_ref().map(|efd| efd.client(secrets)).transpose();
         let notify = Notify::new(&config.notify(), &secrets);
         let love = config.love.as_ref().map(|love| love.manager(&secrets)).transpose();
-        match (efd, notify, love) {
-            (Ok(efd), Ok(notify), Ok(love)) => Ok((efd, notify, love)),
-            (efd, notify, love) => {
+        let lfa = config.lfa.as_ref().map(|lfa| lfa.client(&self.lfa_place, &secrets)).transpose();
+        match (efd, notify, love, lfa) {
+            (Ok(efd), Ok(notify), Ok(love), Ok(lfa)) => Ok((efd, notify, love, lfa)),
+            (efd, notify, love, lfa) => {
                 let efd = efd.err().into_iter().flatten().map(|p| format!("at efd: {p}"));
                 let notify = notify.err().into_iter().flatten().map(|p| format!("at {p}"));
                 let love = love.err().into_iter().flatten().map(|p| format!("at {p}"));
-                Err(efd.chain(notify).chain(love).collect::<Vec<_>>().join("\n"))
+                let lfa = lfa.err().into_iter().flatten().map(|p| format!("at {p}"));
+                Err(efd.chain(notify).chain(love).chain(lfa).collect::<Vec<_>>().join("\n"))
             }
         }
     }

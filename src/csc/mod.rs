@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::handle::CoreHandle;
 use crate::intake::BusSchemas;
 use crate::journal::Record;
+use crate::outputs::lfa::{Lfa, Place};
 
 pub use configure::{compile_all, compile_text};
 pub use publish::Publisher;
@@ -66,6 +67,10 @@ pub struct CatcherCsc {
     pub driver: crate::tasks::driver::Driver,
     /// The backends of steps.
     pub backends: Arc<crate::app::backends::Backends>,
+    /// Where reports and files of steps go.
+    pub lfa: Arc<Lfa>,
+    /// What the environment says of the LFA.
+    pub lfa_place: Place,
     /// Where secrets named by the configuration are looked up.
     pub secrets: crate::app::Secrets,
     /// Base of the addresses of reports if the site says nothing.

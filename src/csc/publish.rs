@@ -9,6 +9,7 @@ use salobj::{EventWriter, SalError, TelemetryWriter};
 
 use crate::app::core_loop::Publish;
 use crate::core::Event;
+use crate::outputs::lfa::Announcement;
 
 /// The CSC's writers. Attached when the CSC starts; nothing is published before.
 #[derive(Default)]
@@ -25,6 +26,7 @@ struct Writers {
     result: EventWriter,
     explanation: EventWriter,
     summary: EventWriter,
+    large_file: EventWriter,
     statistics: TelemetryWriter,
 }
 
@@ -43,11 +45,21 @@ impl Publisher {
             result: ctx.event("result")?,
             explanation: ctx.event("explanation")?,
             summary: ctx.event("summary")?,
+            large_file: ctx.event("largeFileObjectAvailable")?,
             statistics: ctx.telemetry("statistics")?,
         };
         // Attached already: the CSC is started once in a process.
         drop(self.writers.set(writers));
         Ok(())
+    }
+
+    /// Publishes `largeFileObjectAvailable`.
+    ///
+    /// # Errors
+    /// The CSC has not started, or the bus does not take it now.
+    pub fn large_file(&self, file: &Announcement) -> Result<(), String> {
+        let writers = self.writers.get().ok_or("the CSC has not started")?;
+        writers.large_file.set_write_if(&file.fields(), true).map(drop).map_err(|e| e.to_string())
     }
 }
 

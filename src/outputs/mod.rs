@@ -1,7 +1,8 @@
-//! 5. Tell: the EFD, the folder of reports, people, LOVE.
+//! 5. Tell: the EFD, the LFA, the folder of reports, people, LOVE.
 
 pub mod breaker;
 pub mod efd;
+pub mod lfa;
 pub mod love;
 pub mod notify;
 pub mod report_folder;

@@ -1,11 +1,9 @@
-//! The folder of reports, and of files that steps leave behind: written once and never changed.
+//! The folder of reports, and of files that steps leave behind: written once and never changed. What becomes of them after that
+//! is the matter of [`crate::outputs::lfa`].
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
-
-use crate::tasks::call::StepId;
-use crate::tasks::shelf::{Content, NotKept, Shelf, StepFile, plain_name};
 
 /// A report could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +71,25 @@ impl ReportFolder {
         write_once(&path, fill).map_err(|source| ReportFolderError::Io { path, source })
     }
 
+    /// Takes one away, and folders that are empty then; it need not exist. Blocks on the disk.
+    pub fn remove(&self, name: &str) -> Result<(), ReportFolderError> {
+        let path = self.file(name).ok_or_else(|| ReportFolderError::BadName { name: name.to_owned() })?;
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(ReportFolderError::Io { path, source });
+            }
+            _ => {}
+        }
+        // The first that is not empty ends it.
+        let above = path.ancestors().skip(1).take_while(|dir| *dir != self.dir);
+        for dir in above {
+            if fs::remove_dir(dir).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The file of that name, if the name stays inside of the folder; it need not exist. For serving it.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         let plain = |part: &str| {
@@ -94,8 +111,11 @@ fn write_once(path: &Path, fill: impl FnOnce(&fs::File) -> io::Result<()>) -> io
     new.push(HALF);
     let new = PathBuf::from(new);
     let file = fs::File::create(&new)?;
-    fill(&file)?;
-    file.sync_all()?;
+    if let Err(error) = fill(&file).and_then(|()| file.sync_all()) {
+        // It may be the disk that is full: what is not whole is worth nothing.
+        drop(fs::remove_file(&new));
+        return Err(error);
+    }
     // A link, not a rename: it fails where a file is already.
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
@@ -108,39 +128,8 @@ fn write_once(path: &Path, fill: impl FnOnce(&fs::File) -> io::Result<()>) -> io
     Ok(kept)
 }
 
-/// Keeps the files of steps beside the reports, below `files/`.
-pub struct FolderShelf {
-    folder: ReportFolder,
-    base: Base,
-}
-
 /// The address of the folder as of now.
 pub type Base = Box<dyn Fn() -> String + Send + Sync>;
-
-impl FolderShelf {
-    /// In that folder, which has the address `base`.
-    pub fn new(folder: ReportFolder, base: Base) -> FolderShelf {
-        FolderShelf { folder, base }
-    }
-}
-
-#[async_trait::async_trait]
-impl Shelf for FolderShelf {
-    async fn keep(&self, step: &StepId, name: &str, content: Content<'_>) -> Result<StepFile, NotKept> {
-        let of_step = plain_name(&format!("{}_{}", step.step, step.attempt));
-        let path = format!("files/{}/{of_step}/{}", plain_name(&step.run_id), plain_name(name));
-        let kept = match content {
-            Content::Bytes(bytes) => self.folder.write(&path, bytes),
-            Content::File(from) => self.folder.copy(&path, from),
-        };
-        let not_kept = |reason: String| NotKept { name: name.to_owned(), reason };
-        kept.map_err(|e| not_kept(e.to_string()))?;
-        let file = self.folder.file(&path).ok_or_else(|| not_kept("its name".to_owned()))?;
-        let bytes = fs::metadata(file).map_err(|e| not_kept(e.to_string()))?.len();
-        let url = format!("{}/{path}", (self.base)().trim_end_matches('/'));
-        Ok(StepFile { name: name.to_owned(), url, bytes })
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -168,24 +157,31 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("d/a.html")).unwrap(), "whole");
     }
 
-    #[tokio::test]
-    async fn files_of_steps_are_kept_beside_the_reports() {
+    #[test]
+    fn what_does_not_fit_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = ReportFolder::new(dir.path().join("reports"));
-        let shelf = FolderShelf::new(folder, Box::new(|| "http://catcher/reports/".to_owned()));
-        let step = StepId { run_id: "0123456789abcdef".into(), step: "a[3]".into(), attempt: 2 };
-        let file = shelf.keep(&step, "b.png", Content::Bytes(b"png")).await.unwrap();
-        let url = "http://catcher/reports/files/0123456789abcdef/a_3__2/b.png";
-        assert_eq!(file, StepFile { name: "b.png".into(), url: url.into(), bytes: 3 });
-        let from = dir.path().join("from");
-        fs::write(&from, "other").unwrap();
-        let again = shelf.keep(&step, "b.png", Content::File(&from)).await.unwrap();
-        assert_eq!(again, file, "what is kept stays");
-        assert_eq!(shelf.keep(&step, "c", Content::File(&from)).await.unwrap().bytes, 5);
-        let gone = dir.path().join("gone");
-        assert!(
-            shelf.keep(&step, "d", Content::File(&gone)).await.unwrap_err().to_string().contains("file d")
-        );
+        fs::create_dir(dir.path().join("d")).unwrap();
+        // What is written goes to a disk that is full.
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("d/a.html.new")).unwrap();
+        let folder = ReportFolder::new(dir.path());
+        let error = folder.write("d/a.html", "report").unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("No space left"), "{error}");
+        assert_eq!(fs::read_dir(dir.path().join("d")).unwrap().count(), 0);
+        assert_eq!(folder.write("d/a.html", "report").unwrap(), Kept::New, "there is room again");
+    }
+
+    #[test]
+    fn a_removed_one_takes_its_empty_folders_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ReportFolder::new(dir.path());
+        folder.write("files/r/s/a", "a").unwrap();
+        folder.write("files/r/s/b", "b").unwrap();
+        folder.remove("files/r/s/a").unwrap();
+        assert!(dir.path().join("files/r/s/b").exists());
+        folder.remove("files/r/s/b").unwrap();
+        folder.remove("files/r/s/b").unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(dir.path().exists());
     }
 
     #[test]

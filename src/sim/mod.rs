@@ -10,6 +10,7 @@ pub mod observatory;
 pub mod ocps;
 pub mod peer;
 pub mod scenario;
+pub mod s3;
 pub mod script_queue;
 pub mod times_square;
 pub mod uws;
