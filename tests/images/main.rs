@@ -48,6 +48,7 @@ async fn every_detector_that_arrives_gets_one_job_and_what_is_missing_is_told() 
         commanded.iter().all(|job| job.at.0 >= played.last_stored.0),
         "a job began before the image was whole"
     );
+    stage.seen.until("a result", |seen| !seen.results().is_empty()).await;
     let result = stage.seen.results().pop().expect("a run has a result")["isr"]["result"].clone();
     assert_eq!(
         (&result["n"], &result["succeeded"], &result["failed"]),
