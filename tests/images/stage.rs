@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "the test and the benchmark each use a part of it")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(crate) struct TaskSeen {
 #[derive(Debug, Default)]
 struct All {
     tasks: Vec<TaskSeen>,
+    /// Of `tasks`, the first about the end of each run.
+    ended: Vec<TaskSeen>,
     results: Vec<Json>,
     alarms: BTreeMap<String, (i64, String)>,
 }
@@ -113,11 +115,7 @@ impl Seen {
 
     /// Waits for the end of the `n`th run that ended; the first event about that. (Its report makes another.)
     pub(crate) async fn run_ended(&self, n: usize) -> TaskSeen {
-        let ended = |seen: &Seen| {
-            let mut runs = BTreeSet::new();
-            let over = |t: &TaskSeen| t.step.is_empty() && (SUCCEEDED..=8).contains(&t.state);
-            seen.tasks().into_iter().filter(over).filter(|t| runs.insert(t.run.clone())).nth(n)
-        };
+        let ended = |seen: &Seen| seen.look(|all| all.ended.get(n).cloned());
         self.until("a run ends", |seen| ended(seen).is_some()).await;
         ended(self).expect("it was there a moment ago")
     }
@@ -249,13 +247,18 @@ fn int(value: Value) -> i64 {
 
 fn task(all: &mut All, field: &dyn Fn(&str) -> Value) {
     let Value::Double(at) = field("private_sndStamp") else { panic!("a stamp is a double") };
-    all.tasks.push(TaskSeen {
+    let task = TaskSeen {
         run: text(field("taskId")),
         step: text(field("step")),
         state: int(field("state")),
         error: text(field("error")),
         at: Tai(at),
-    });
+    };
+    let over = task.step.is_empty() && (SUCCEEDED..=8).contains(&task.state);
+    if over && all.ended.iter().all(|other| other.run != task.run) {
+        all.ended.push(task.clone());
+    }
+    all.tasks.push(task);
 }
 
 fn result(all: &mut All, field: &dyn Fn(&str) -> Value) {

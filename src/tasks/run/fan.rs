@@ -87,7 +87,7 @@ impl Run {
     /// Ends a group whose items have all ended.
     pub(super) fn end_group(&mut self, group: usize, now: Tai, out: &mut Vec<RunAction>) {
         let step = &self.steps[group];
-        let Some(plan) = step.plan.foreach.clone().filter(|_| step.state == TaskState::Running) else {
+        let Some(plan) = step.plan.foreach.filter(|_| step.state == TaskState::Running) else {
             return;
         };
         let name = step.plan.name.clone();

@@ -22,7 +22,7 @@
 //!    not expect.
 //! 9. What commands SAL components sends and finds again by [`crate::tasks::peers`].
 //! 10. If it has several peers that may be away by themselves (instances, services), name the parameter that says which in
-//!    [`peer`]: each is left alone by itself when it fails.
+//!     [`peer`]: each is left alone by itself when it fails.
 //! 11. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
