@@ -158,18 +158,23 @@ fn pictures(folder: &ReportFolder, run: &Run) -> BTreeMap<String, Image> {
     let (good, bad): (Vec<_>, Vec<_>) = run.steps.iter().partition(|s| s.state == TaskState::Succeeded);
     let mut images = BTreeMap::new();
     let mut left = PICTURES_BYTES;
-    let files = bad.iter().chain(&good).flat_map(|step| step.files.iter().map(move |file| (step, file)));
-    for (step, file) in files {
-        let Some(kind) = Image::kind_of(&file.name) else { continue };
-        if images.len() >= PICTURES || file.bytes > PICTURE_BYTES.min(left) {
-            continue;
-        }
-        let step =
-            StepId { run_id: run.id().to_owned(), step: step.plan.name.clone(), attempt: step.attempt };
-        let read = folder.file(&path_of(&step, &file.name)).and_then(|path| std::fs::read(path).ok());
-        if let Some(bytes) = read.filter(|bytes| bytes.len() as u64 <= PICTURE_BYTES) {
-            left = left.saturating_sub(bytes.len() as u64);
-            images.insert(file.url.clone(), Image { kind, bytes });
+    for step in bad.into_iter().chain(good) {
+        // A step that failed has its files in its result only.
+        let told = step.result.get("files").and_then(Json::as_object).into_iter().flatten();
+        let told = told.filter_map(|(name, url)| Some((name, url.as_str()?)));
+        for (name, url) in step.files.iter().map(|f| (&f.name, f.url.as_str())).chain(told) {
+            let Some(kind) = Image::kind_of(name).filter(|_| !images.contains_key(url)) else { continue };
+            let id =
+                StepId { run_id: run.id().to_owned(), step: step.plan.name.clone(), attempt: step.attempt };
+            let Some(path) = folder.file(&path_of(&id, name)) else { continue };
+            let size = std::fs::metadata(&path).map_or(u64::MAX, |m| m.len());
+            if images.len() >= PICTURES || size > PICTURE_BYTES.min(left) {
+                continue;
+            }
+            if let Ok(bytes) = std::fs::read(path) {
+                left = left.saturating_sub(bytes.len() as u64);
+                images.insert(url.to_owned(), Image { kind, bytes });
+            }
         }
     }
     images

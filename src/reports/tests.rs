@@ -158,7 +158,7 @@ fn shaken() -> Report {
 }
 
 /// Leaves the page where a person can look at it, if asked to.
-fn leave(name: &str, page: &str) {
+pub(super) fn leave(name: &str, page: &str) {
     if let Ok(dir) = std::env::var("CATCHER_TEST_REPORT_DIR") {
         std::fs::write(format!("{dir}/{name}.html"), page).unwrap();
     }

@@ -107,10 +107,13 @@ pub(super) fn timeline_svg(timeline: &Timeline) -> String {
     let mut svg = head(&timeline.title, &range, (WIDTH, bottom + BOTTOM));
     for (time, label) in time_ticks(Tai(from), Tai(to), 8) {
         let at = x.pixel(time);
+        // At the edge a label would be cut in the middle.
+        let half = 4.0 * label.len() as f64;
+        let anchor = if at + half > WIDTH { "end" } else { "middle" };
         put(
             &mut svg,
             format_args!(
-                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{bottom}\"/><text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{bottom}\"/><text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
                 bottom + 18.0
             ),
         );

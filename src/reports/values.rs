@@ -217,6 +217,9 @@ pub(super) fn in_a_line(value: &Json, units: &Units) -> String {
         let unit = unit_of(units, key);
         let value = match (value, value.as_f64()) {
             (_, Some(time)) if unit == "s" && time > A_TIME_S => utc(Tai(time)),
+            (_, Some(_)) if key == "severity" && severity(value).is_some() => {
+                severity(value).unwrap_or_default()
+            }
             (_, Some(n)) => with_unit(n, unit),
             (Json::String(text), _) => cut(text, 40),
             (other, _) => other.to_string(),

@@ -17,6 +17,7 @@ const RULES: &str = r#"
 rules:
   - name: Programs
     trigger: {manual: true, max_concurrent: 4}
+    report: {from: always}
     tasks:
       each:
         foreach: 3
@@ -57,8 +58,10 @@ impl Site {
         std::fs::create_dir_all(&programs).unwrap();
         program(&programs, "count.sh", "echo \"item $1\" >&2; echo \"{\\\"values\\\": {\\\"item\\\": $1}}\"");
         let mended = folder.path().join("mended");
-        let fails =
-            format!("[ -e {} ] && echo '{{}}' && exit 0; echo out of paper >&2; exit 4", mended.display());
+        let fails = format!(
+            "printf png > \"$CATCHER_ARTIFACTS/a.png\"; [ -e {} ] && echo '{{}}' && exit 0; echo out of paper >&2; exit 4",
+            mended.display()
+        );
         program(&programs, "fails.sh", &fails);
         program(&programs, "waits.sh", "sleep 600");
         std::fs::write(config.join("rules/programs.yaml"), RULES).unwrap();
@@ -96,6 +99,12 @@ impl Site {
         let (done, text) = self.run(&[args, &["--json"]].concat()).await;
         done.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    /// A page of its web server.
+    async fn page(&self, path: &str) -> String {
+        let url = format!("http://{}/reports/{path}", self.running.web);
+        reqwest::get(url).await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
     async fn trigger(&self, rule: &str) -> String {
@@ -195,4 +204,72 @@ async fn a_catcher_that_is_not_there_is_told_as_such() {
         "{told}"
     );
     remote.close().await;
+}
+
+/// Looks again until it is right.
+async fn until(look: impl AsyncFn() -> String, right: impl Fn(&str) -> bool) -> String {
+    let looking = async {
+        loop {
+            let seen = look().await;
+            if right(&seen) {
+                return seen;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking)
+        .await
+        .expect("what is awaited comes within a minute")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_lead_to_their_reports_and_lists_to_all_of_them() {
+    let site = Site::set(TestBus::memory().0).await;
+    let id = site.trigger("Programs").await;
+    site.run(&["show", &id, "--watch"]).await.0.unwrap();
+    let report = async |id: &str| {
+        let look = async || site.json(&["show", id]).await["reportUrl"].as_str().unwrap().to_owned();
+        until(look, |url| !url.is_empty()).await
+    };
+    let first = report(&id).await;
+    std::fs::write(site.folder.path().join("mended"), "").unwrap();
+    let (_, again) = site.run(&["rerun", &id]).await;
+    site.run(&["show", again.trim(), "--watch"]).await.0.unwrap();
+    let second = report(again.trim()).await;
+    let inside = |url: &str| url.split_once("/reports/").unwrap().1.to_owned();
+    let (first, second) = (inside(&first), inside(&second));
+
+    let page = site.page(&first).await;
+    let picture = "<img src=\"data:image/png;base64,cG5n\" alt=\"a.png of step after\">";
+    for part in ["Failed: after.", "3 items: 3 succeeded", "out of paper", picture] {
+        assert!(page.contains(part), "{part}");
+    }
+    // What a page links to is there.
+    let night = first.split('/').next().unwrap();
+    let links: Vec<&str> =
+        page.split("href=\"../").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(links.iter().filter(|link| link.starts_with("files/")).count() >= 5, "{links:?}");
+    let page = site.page(&second).await;
+    assert!(
+        page.contains(&format!("/reports/{first}\" rel=\"noopener noreferrer\">{id}</a>")),
+        "the run that it repeats"
+    );
+    // Lists come a moment after the report.
+    let file = second.split('/').last().unwrap();
+    let listed = async |list: &str| {
+        let url = format!("http://{}/reports/{list}", site.running.web);
+        until(async || reqwest::get(&url).await.unwrap().text().await.unwrap(), |page| page.contains(file))
+            .await
+    };
+    let all = listed("").await;
+    assert!(
+        all.contains(&format!("href=\"{first}\"")) && all.contains(&format!("href=\"{night}/index.html\""))
+    );
+    let of_night = listed(&format!("{night}/")).await;
+    assert!(of_night.contains("<tr class=\"e bad-run\">") && of_night.contains(&format!("repeats {id}")));
+    assert!(listed("rules/Programs.html").await.contains(&format!("href=\"../{first}\"")));
+    for link in links {
+        site.page(link).await;
+    }
+    site.remote.close().await;
+    site.running.close().await;
 }

@@ -87,6 +87,46 @@ fn every_command_explains_itself_and_its_examples_are_right() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a report says that one should type is what these commands take.
+#[test]
+fn the_command_lines_of_a_report_are_right() {
+    let about = crate::reports::About {
+        catcher: "Catcher:3".into(),
+        bus: "sal".into(),
+        ..crate::reports::About::default()
+    };
+    let report = crate::reports::Report {
+        run_id: "0123456789abcdef".into(),
+        rule: "Wind it's \"high\"".into(),
+        about,
+        ..crate::reports::Report::default()
+    };
+    let page = crate::reports::render_html(&report);
+    let blocks =
+        page.split("<pre class=\"commands\">").skip(1).map(|rest| rest.split("</pre>").next().unwrap());
+    let text = blocks.collect::<String>().replace("&#39;", "'").replace("&quot;", "\"");
+    let mut seen = Vec::new();
+    for line in text.lines() {
+        // The shell's own quotes: '...', and \' between two of them.
+        let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+        let mut letters = line.strip_prefix("LSST_TOPIC_SUBNAME=sal ").unwrap_or(line).chars();
+        while let Some(c) = letters.next() {
+            match c {
+                '\'' => quoted = !quoted,
+                '\\' if !quoted => word.extend(letters.next()),
+                ' ' if !quoted => words.push(std::mem::take(&mut word)),
+                c => word.push(c),
+            }
+        }
+        words.push(word);
+        let parsed = whole().try_get_matches_from(&words);
+        assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        seen.push(words[1..3].join(" "));
+        assert!(words[1] != "rules" || words.contains(&report.rule), "{words:?}");
+    }
+    assert_eq!(seen, ["tasks show", "tasks logs", "tasks rerun", "replay rule.yaml", "rules explain"]);
+}
+
 #[test]
 fn completions_know_every_command() {
     use clap_complete::Shell::{Bash, Elvish, Fish, PowerShell, Zsh};

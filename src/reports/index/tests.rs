@@ -1,6 +1,7 @@
 //! Lists of reports: what they say, where they link to, that they stay of a size.
 
 use super::*;
+use crate::reports::tests::leave;
 
 fn entry(i: usize) -> Entry {
     let severity = ["", "none", "warning", "serious", "critical"][i % 5];
@@ -60,6 +61,7 @@ fn a_night_has_pages_of_bounded_size_and_its_early_ones_stay_as_they_are() {
     let again = night_pages("20261120", "Catcher:1 at test", &later, (Some("20261119"), None));
     assert_eq!(pages[..4], again[..4]);
     let newest = &pages[4].1;
+    leave("night", newest);
     assert_eq!(Summary::read(newest).unwrap(), Summary::of("20261120", &entries));
     assert_eq!(Summary::read(&pages[0].1), None);
     for part in ["href=\"../20261119/index.html\"", "href=\"part-2.html\"", "href=\"../rules/Rule1.html\""] {
@@ -91,6 +93,7 @@ fn the_list_of_all_has_nights_rules_and_the_latest() {
     let nights: Vec<Summary> = (0..NIGHTS + 3).map(|i| Summary::of(&format!("n{i:04}"), &entries)).collect();
     let rules = [Summary { more: true, ..Summary::of("Wind <x>", &entries[..7]) }];
     let page = all_page("Catcher:1 at test", &entries, &nights, &rules);
+    leave("all", &page);
     assert_eq!(rows(&page), LATEST);
     assert!(page.contains("href=\"20261120/Rule0_0000000000000027.html\""), "the newest of all");
     assert!(page.contains("href=\"n0402/index.html\"") && !page.contains("href=\"n0002/index.html\""));

@@ -195,6 +195,7 @@ fn results_of_any_form_can_be_read() {
         "The first 100 of 300 rows.",
         "<th scope=\"col\">speed</th><th scope=\"col\">site</th>",
         "What step read read",
+        "severity = warning, reason = bad, rms = 1.5 arcsec",
         "href=\"https://lfa/read.csv\"",
         "<th scope=\"row\">severity</th><td>warning</td>",
         "<th scope=\"row\">values.rms</th><td>1.5 <span class=\"soft\">arcsec</span></td>",
