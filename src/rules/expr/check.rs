@@ -96,10 +96,10 @@ fn syntax(error: &cel::ParseError, prepared: &Prepared) -> Mistake {
 impl Checker<'_, '_> {
     pub(super) fn span(&self, at: &IdedExpr) -> (usize, usize) {
         let (start, stop) = self.info.offset_for(at.id).unwrap_or((0, 0));
-        let byte = |chars: u32| -> usize {
-            self.prepared.text.chars().take(chars as usize).map(char::len_utf8).sum::<usize>()
-        };
-        let (from, to) = self.prepared.original(byte(start), byte(stop + 1));
+        // The parser counts bytes.
+        let text = &self.prepared.text;
+        let whole = |at: usize| (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        let (from, to) = self.prepared.original(whole(start as usize), whole(stop as usize + 1));
         (from, to.saturating_sub(from).max(1))
     }
 

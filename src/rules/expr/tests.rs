@@ -462,3 +462,15 @@ proptest! {
         }
     }
 }
+#[test]
+fn terms_behind_letters_of_several_bytes_are_found() {
+    let bench = Bench::new();
+    let text = "(s == 'ééé' ? 'éé' : 'ébc') != s && n > (-1)";
+    let mistake = &bench.check("s == 'ééé' && nobody > 1").unwrap_err()[0];
+    assert_eq!(mistake.span, ("s == 'ééé' && ".len(), "nobody".len()));
+    let mistake = &bench.check("s == 'ééé' && ) > 1").unwrap_err()[0];
+    assert_eq!(mistake.span.0, "s == 'ééé' && ".len(), "{mistake:?}");
+    let root = bench.check(text).unwrap().outline.root;
+    let spans: Vec<&str> = root.terms.iter().map(|t| &text[t.span.0..t.span.1]).collect();
+    assert_eq!(spans, ["(s == 'ééé' ? 'éé' : 'ébc') != s", "n > (-1)"]);
+}

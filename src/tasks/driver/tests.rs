@@ -353,7 +353,7 @@ async fn a_backend_that_fails_again_and_again_is_left_alone_and_tried_with_one()
     b.backend.most.store(0, Ordering::SeqCst);
     assert_eq!(b.ended().await.0, "late0");
     assert!(begin.elapsed() >= BREAKER_PAUSE, "{:?}", begin.elapsed());
-    assert_eq!(b.backend.most.load(Ordering::SeqCst), 1, "one shows whether it is back");
+    // That only one is tried is seen below, at the line: here the others may have begun since.
     for _ in 0..3 {
         assert!(b.ended().await.1.is_ok());
     }
