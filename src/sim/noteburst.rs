@@ -39,6 +39,8 @@ pub enum SimEnd {
 pub struct SimNotebook {
     /// What was sent.
     pub body: Value,
+    /// Run and step.
+    key: String,
     end: SimEnd,
     states: Vec<&'static str>,
 }
@@ -61,6 +63,12 @@ impl NoteburstPlay {
         &self.submissions
     }
 
+    /// What the newest job of a run and step is at.
+    pub fn state(&self, key: &str) -> Option<&'static str> {
+        let job = self.jobs.values().rev().find(|job| job.key == key)?;
+        job.states.first().copied()
+    }
+
     /// Lets all jobs come to this end at the next look.
     pub fn end_all(&mut self, end: &SimEnd) {
         for job in self.jobs.values_mut() {
@@ -81,11 +89,12 @@ impl NoteburstPlay {
             return invalid("Input should not be null");
         }
         let of = |key: &str| notebook["metadata"]["catcher"][key].as_str().unwrap_or("?").to_owned();
-        *self.submissions.entry(format!("{}/{}", of("run"), of("step"))).or_default() += 1;
+        let key = format!("{}/{}", of("run"), of("step"));
+        *self.submissions.entry(key.clone()).or_default() += 1;
         let id = format!("{:032x}", self.jobs.len() + 1);
         let end = self.ends.pop_front().unwrap_or(SimEnd::Ran);
         let states = vec!["deferred", "queued", "in_progress", "complete"];
-        self.jobs.insert(id.clone(), SimNotebook { body, end, states });
+        self.jobs.insert(id.clone(), SimNotebook { body, key, end, states });
         let url = format!("/notebooks/{id}");
         let told = self.described(&id, "queued").to_string();
         Reply::Whole(202, "application/json", vec![("location", url)], told.into_bytes())

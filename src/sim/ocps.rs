@@ -125,6 +125,8 @@ pub struct Executed {
     pub at: Tai,
     /// The fields of the command by name.
     pub fields: BTreeMap<String, String>,
+    /// It was refused: no job began.
+    pub refused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -253,7 +255,15 @@ impl SimOcps {
         let pipeline = field("pipeline");
         let outcome = self.outcome(&script, &pipeline, &field("data_query"))?;
         match &outcome {
-            Outcome::Refuse(text) => return Err(CommandError::expected(text.clone())),
+            Outcome::Refuse(text) => {
+                let (origin, seq_num) = (request.sample.origin(), request.sample.seq_num());
+                let mut state = self.control.state();
+                let own = |e: &&mut Executed| e.seq_num == seq_num && e.origin == origin;
+                if let Some(executed) = state.executed.iter_mut().rev().find(own) {
+                    executed.refused = true;
+                }
+                return Err(CommandError::expected(text.clone()));
+            }
             Outcome::Silence => std::future::pending().await,
             _ => {}
         }
@@ -327,6 +337,7 @@ impl SimOcps {
             origin: sample.origin(),
             at: ctx.clock().now(),
             fields: fields.collect(),
+            refused: false,
         };
         self.control.state().executed.push(executed);
         self.control.asked.notify_waiters();

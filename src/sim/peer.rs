@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backend ── HTTP ──► remember ─► fault? ─► Plays::answer ─► Reply
-//! tests   ── fail, hang, release, go_away, come_back, requests, play ──┘
+//! tests   ── fail, pace, release, go_away, come_back, requests, play ──┘
 //! ```
 //!
 //! A service is a [`Plays`]: one function from request to reply, called for one request at a time, so what it counts is right
@@ -49,6 +49,19 @@ pub enum Fault {
     HalfBody,
     /// Carried out twice, as a proxy that repeats a request does; the second answer counts.
     Twice,
+}
+
+/// How requests go all the time. They are carried out whether or not somebody still waits for the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Pace {
+    /// Longest time before a request is carried out; each takes a random part of it.
+    pub before: Duration,
+    /// Longest time from there to the answer; each takes a random part of it.
+    pub after: Duration,
+    /// The part of all that is refused with 429 instead of being carried out.
+    pub refused: f64,
+    /// The part of all whose answer is lost.
+    pub lost: f64,
 }
 
 /// A request.
@@ -113,6 +126,7 @@ struct Shared<P> {
 struct Inner<P> {
     play: P,
     faults: VecDeque<(String, Fault)>,
+    paces: Vec<(String, Pace)>,
     requests: VecDeque<String>,
 }
 
@@ -135,7 +149,7 @@ impl<P: Plays> Peer<P> {
     /// # Errors
     /// There is no port.
     pub async fn start(play: P) -> std::io::Result<Peer<P>> {
-        let inner = Inner { play, faults: VecDeque::new(), requests: VecDeque::new() };
+        let inner = Inner { play, faults: VecDeque::new(), paces: Vec::new(), requests: VecDeque::new() };
         let shared = Arc::new(Shared { state: Mutex::new(inner), released: watch::Sender::new(0) });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (address, running) = serve(address, Arc::clone(&shared)).await?;
@@ -155,6 +169,11 @@ impl<P: Plays> Peer<P> {
     /// The next `n` requests that begin so (`PUT /job`) go wrong like this, after those of earlier calls.
     pub fn fail(&self, begins: &str, n: usize, fault: Fault) {
         self.shared.lock().faults.extend(std::iter::repeat_n((begins.to_owned(), fault), n));
+    }
+
+    /// All requests that begin so go like this from now on, but for those that [`Self::fail`] is for.
+    pub fn pace(&self, begins: &str, pace: Pace) {
+        self.shared.lock().paces.push((begins.to_owned(), pace));
     }
 
     /// Faults that have not happened yet.
@@ -248,17 +267,24 @@ async fn handle<P: Plays>(State(shared): State<Arc<Shared<P>>>, request: Request
     let query = address.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default();
     let path = unquoted(parts.uri.path());
     let asked = Asked { method: parts.method.to_string(), path, query, headers: parts.headers, body };
-    let fault = {
+    let (fault, pace) = {
         let mut inner = shared.lock();
         let line = format!("{} {}", asked.method, parts.uri);
         let fault = inner.faults.iter().position(|(begins, _)| line.starts_with(begins.as_str()));
         let fault = fault.and_then(|at| inner.faults.remove(at)).map(|(_, fault)| fault);
+        let pace = inner.paces.iter().find(|(begins, _)| line.starts_with(begins.as_str()));
+        let pace = pace.map(|(_, pace)| pace.clone());
         inner.requests.push_back(line);
         if inner.requests.len() > REMEMBERED {
             inner.requests.pop_front();
         }
-        fault
+        (fault, pace)
     };
+    if let (None, Some(pace)) = (&fault, pace) {
+        // In a task of its own: it is not dropped with the connection.
+        let answer = tokio::spawn(paced(Arc::clone(&shared), asked, pace)).await;
+        return answer.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
+    }
     let released = async || {
         let mut released = shared.released.subscribe();
         // An error means that the simulator is gone; so is the connection.
@@ -298,6 +324,16 @@ async fn handle<P: Plays>(State(shared): State<Arc<Shared<P>>>, request: Request
             broken_off(parts.status, body.slice(..body.len() / 2))
         }
     }
+}
+
+async fn paced<P: Plays>(shared: Arc<Shared<P>>, asked: Asked, pace: Pace) -> Response {
+    tokio::time::sleep(pace.before.mul_f64(rand::random())).await;
+    if rand::random::<f64>() < pace.refused {
+        return (StatusCode::TOO_MANY_REQUESTS, "too much at a time").into_response();
+    }
+    let answer = response(shared.lock().play.answer(&asked));
+    tokio::time::sleep(pace.after.mul_f64(rand::random())).await;
+    if rand::random::<f64>() < pace.lost { broken_off(StatusCode::OK, Bytes::new()) } else { answer }
 }
 
 fn unquoted(path: &str) -> String {

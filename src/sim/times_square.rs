@@ -65,6 +65,11 @@ impl TimesSquarePlay {
         &self.executions
     }
 
+    /// Whether the page with these values is there, or has failed; nothing if it was never asked for.
+    pub fn is_over(&self, values: &str) -> Option<bool> {
+        self.instances.get(values).map(|instance| *instance != Instance::Going)
+    }
+
     /// Ends all executions.
     pub fn finish(&mut self) {
         let going: Vec<String> = self

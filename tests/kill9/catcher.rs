@@ -1,40 +1,10 @@
 //! The Catcher as a process that is killed and started again on the same data folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use salobj::SummaryState;
-
-use crate::PATIENCE;
-use crate::observatory::Observatory;
-
-const CONFIG: &str = "\
-auto_acknowledge_delay_s: 0
-auto_unacknowledge_delay_s: 0
-allowed_commands:
-  - {component: OCPS, indices: [1], commands: [execute, abort_job]}
-instances:
-  - {sal_index: 1, rules: [kill.yaml]}
-";
-
-const RULES: &str = r#"rules:
-  - name: Kill.Job
-    description: One OCPS job for each trigger by hand
-    parameters: {n: "0"}
-    trigger: {manual: true}
-    tasks:
-      job:
-        ocps: {index: 1, pipeline: "true.yaml", data_query: "job={{ parameters.n }}"}
-        timeout: 100s
-  - name: Kill.Alarm
-    description: An alarm that stands all the time
-    inputs:
-      wind: {topic: "ESS:301.tel_airFlow", field: speed}
-    alarm:
-      value: wind
-      levels: {critical: 10.0}
-      reason: "Wind {{ value }} m/s"
-"#;
+use crate::bus::Bus;
+use crate::{PATIENCE, process};
 
 /// The process and what stays when it dies.
 pub(crate) struct Catcher {
@@ -44,40 +14,81 @@ pub(crate) struct Catcher {
 }
 
 impl Catcher {
-    /// Configuration and an empty data folder; nothing runs yet.
-    pub(crate) fn new() -> Catcher {
+    /// Configuration, one rule file and an empty data folder; nothing runs yet.
+    pub(crate) fn new(config: &str, rules: &str) -> Catcher {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("config");
-        std::fs::create_dir_all(config.join("rules")).expect("a folder can be made");
-        std::fs::write(config.join("_init.yaml"), CONFIG).expect("a file can be written");
-        std::fs::write(config.join("rules/kill.yaml"), RULES).expect("a file can be written");
+        let own = folder.path().join("config");
+        std::fs::create_dir_all(own.join("rules")).expect("a folder can be made");
+        std::fs::write(own.join("_init.yaml"), config).expect("a file can be written");
+        std::fs::write(own.join("rules/kill.yaml"), rules).expect("a file can be written");
         Catcher { folder, child: None, starts: 0 }
     }
 
-    /// Starts the process and waits until it is ENABLED. The first time it is told to; later it has to know by itself.
-    pub(crate) async fn start(&mut self, observatory: &Observatory) {
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the process and waits until `enabled` has seen it ENABLED. The first time it is told to be; later it has to know by itself.
+    pub(crate) async fn start(
+        &mut self,
+        bus: &Bus,
+        more: &[(String, String)],
+        enabled: impl AsyncFnOnce(i64) -> bool,
+    ) {
         self.starts += 1;
-        let log = std::fs::File::create(self.log()).expect("a log can be made");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log");
+        let mut command = match bus.door() {
+            None => self.on_a_real_bus(),
+            Some(door) => self.on_the_mock(&door.to_string()),
+        };
+        command
+            .envs(bus.variables())
+            .envs(more.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file handle"))
+            .stderr(log);
+        self.child = Some(command.spawn().expect("the program starts"));
+        if !enabled(self.origin()).await {
+            panic!(
+                "start {} was not ENABLED in {PATIENCE:?}; the end of its log:\n{}",
+                self.starts,
+                self.said()
+            );
+        }
+    }
+
+    fn on_a_real_bus(&self) -> Command {
         let mut command = Command::new(program());
         command
             .args(["run", "1", "--http", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(self.folder.path().join("data"))
             .arg("--configdir")
-            .arg(self.folder.path().join("config"))
-            .envs(observatory.variables())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file handle"))
-            .stderr(log);
+            .arg(self.folder.path().join("config"));
         if self.starts == 1 {
             command.args(["--state", "enabled"]);
         }
-        self.child = Some(command.spawn().expect("the program starts"));
-        let origin = self.origin();
-        if !observatory.wait_for_state(SummaryState::Enabled, origin).await {
-            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-            panic!("start {} was not ENABLED in {PATIENCE:?}; its log:\n{log}", self.starts);
+        command
+    }
+
+    fn on_the_mock(&self, door: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command
+            .args(["--exact", "process::the_catcher_itself", "--nocapture", "--test-threads=1"])
+            .env(process::DOOR, door)
+            .env(process::FOLDER, self.folder.path());
+        if self.starts == 1 {
+            command.env(process::ENABLE, "1");
         }
+        command
+    }
+
+    /// The end of its log.
+    pub(crate) fn said(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
     /// The history of the alarm, read beside the running process.
@@ -96,8 +107,7 @@ impl Catcher {
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let died = child.try_wait().expect("the child can be asked");
-            let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
-            assert!(died.is_none(), "the process ended by itself ({died:?}); its log:\n{}", log());
+            assert!(died.is_none(), "the process ended by itself ({died:?}); its log:\n{}", self.said());
             child.kill().expect("the child can be killed");
             child.wait().expect("a killed child ends");
         }

@@ -1,24 +1,33 @@
-//! kill -9 of the Catcher at random instants, while an OCPS job and an acknowledgement are under way.
+//! kill -9 of the Catcher at random instants.
 //!
 //! ```text
-//!  this process, on a real broker (CATCHER_TEST_KAFKA_BROKER): OCPS:1, ESS:301, a Remote of the Catcher
-//!       │ trigger, acknowledge                          ▲ acks, events, records of the OCPS's command topic
+//!  this process: broker or connection to one, simulators of everything that rules start work on, a Remote of the Catcher
+//!       │ trigger, acknowledge, cancel                  ▲ acks, events, submissions by run
 //!       ▼                                               │
-//!  child process: catcher run 1 ──kill -9──► again, on the same journal ──kill -9──► ...
+//!  child process: the Catcher ──kill -9──► again, on the same journal ──kill -9──► ...
 //! ```
-//! Afterwards: every acknowledged `trigger` has a run that came to an end, no job was commanded twice, the alarm is as the last
-//! acknowledged command left it, and its history has every change once. `CATCHER_KILLS` says how often (5; 200 is the figure of the requirements), `CATCHER_KILL_SEED`
-//! repeats a run's random instants, `CATCHER_TEST_PROGRAM` names another program than the one just built.
+//! On a real broker (CATCHER_TEST_KAFKA_BROKER) the child is `catcher run 1`; on the mock broker it is this program, started
+//! once more ([`process`]).
+//!
+//! * [`nothing_is_lost_and_nothing_done_twice`]: an OCPS job and an acknowledgement are under way. Afterwards every acknowledged
+//!   `trigger` has a run that came to an end, no job was commanded twice, the alarm is as the last acknowledged command left it,
+//!   and its history has every change once. `CATCHER_KILLS` says how often (5; 200 is the figure of the requirements).
+//! * [`states`]: work is under way on every backend, in every state.
+//!
+//! `CATCHER_KILL_SEED` repeats a run's random instants, `CATCHER_TEST_PROGRAM` names another program than the one just built.
 
+mod bus;
 mod catcher;
 mod ledger;
 mod observatory;
+mod process;
+mod states;
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use salobj::Value;
+use salobj::{SummaryState, Value};
 
 use catcher::Catcher;
 use ledger::Ledger;
@@ -30,6 +39,34 @@ const SUCCEEDED: i64 = 4;
 /// How long anything may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+const CONFIG: &str = "\
+auto_acknowledge_delay_s: 0
+auto_unacknowledge_delay_s: 0
+allowed_commands:
+  - {component: OCPS, indices: [1], commands: [execute, abort_job]}
+instances:
+  - {sal_index: 1, rules: [kill.yaml]}
+";
+
+const RULES: &str = r#"rules:
+  - name: Kill.Job
+    description: One OCPS job for each trigger by hand
+    parameters: {n: "0"}
+    trigger: {manual: true}
+    tasks:
+      job:
+        ocps: {index: 1, pipeline: "true.yaml", data_query: "job={{ parameters.n }}"}
+        timeout: 100s
+  - name: Kill.Alarm
+    description: An alarm that stands all the time
+    inputs:
+      wind: {topic: "ESS:301.tel_airFlow", field: speed}
+    alarm:
+      value: wind
+      levels: {critical: 10.0}
+      reason: "Wind {{ value }} m/s"
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_nothing_done_twice() {
     let kills: u32 = number("CATCHER_KILLS").unwrap_or(5);
@@ -37,13 +74,11 @@ async fn nothing_is_lost_and_nothing_done_twice() {
     eprintln!("{kills} kills, CATCHER_KILL_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
-    let Some(observatory) = Observatory::start().await else {
-        eprintln!("SKIPPED: no real broker (CATCHER_TEST_KAFKA_BROKER)");
-        return;
-    };
-    let mut catcher = Catcher::new();
+    let observatory = Observatory::start().await;
+    let enabled = async |origin| observatory.wait_for_state(SummaryState::Enabled, origin).await;
+    let mut catcher = Catcher::new(CONFIG, RULES);
     let mut ledger = Ledger::default();
-    catcher.start(&observatory).await;
+    catcher.start(observatory.bus(), &[], enabled).await;
     observatory.blow().await;
 
     for kill in 1..=kills {
@@ -86,7 +121,7 @@ async fn nothing_is_lost_and_nothing_done_twice() {
         }
         ledger.triggered(&job, triggered.map(|ack| ack.result));
         ledger.alarm(acknowledge, answered.is_some());
-        catcher.start(&observatory).await;
+        catcher.start(observatory.bus(), &[], enabled).await;
         // As of now: the alarm was published when the CSC was enabled again.
         let acknowledged = observatory.alarm_acknowledged(catcher.origin()).await;
         ledger.check_alarm(acknowledged, kill);

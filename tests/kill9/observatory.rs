@@ -9,11 +9,11 @@ use sal_idl::{Library, names};
 use salobj::transport::{ReadEvent, StartAt, Transport as _};
 use salobj::wire::{Decoder, unframe};
 use salobj::{
-    Clock, CommandHandler, CommandRequest, CommandResult, Controller, Domain, EventWriter, Remote,
-    RemoteOptions, SummaryState, Value,
+    CommandHandler, CommandRequest, CommandResult, Controller, EventWriter, Remote, RemoteOptions,
+    SummaryState, Value,
 };
-use salobj_testbed::Testbed;
 
+use crate::bus::Bus;
 use crate::{PATIENCE, text};
 
 /// States of a run that are final: SUCCEEDED, FAILED, ABORTED, TIMED_OUT, SKIPPED.
@@ -21,7 +21,7 @@ const FINAL: std::ops::RangeInclusive<i64> = 4..=8;
 
 /// Everything that is not the Catcher.
 pub(crate) struct Observatory {
-    bed: Testbed,
+    bus: Bus,
     /// A client of the Catcher.
     pub(crate) catcher: Remote,
     weather: Controller,
@@ -43,18 +43,12 @@ struct Seen {
 }
 
 impl Observatory {
-    /// Starts all of it on the real broker; `None` where there is none: a process of its own cannot make topics on the mock.
-    pub(crate) async fn start() -> Option<Observatory> {
-        let bed = Testbed::for_tests().await.expect("the servers of the environment answer");
-        if bed.broker().is_some() {
-            return None;
-        }
+    /// Starts all of it.
+    pub(crate) async fn start() -> Observatory {
+        let bus = Bus::start().await;
         let library = Library::embedded();
         let component = |name: &str| library.component(name).expect("embedded");
-        let domain = |n: i64| {
-            let origin = i64::from(std::process::id()) * 10 + n;
-            Domain::with_origin(bed.transport(), Clock::System, bed.env().clone(), origin)
-        };
+        let domain = |origin| bus.domain(origin);
 
         let ocps = Controller::new(&domain(1), component("OCPS"), 1).expect("a controller");
         let event = |name: &str| ocps.event(name).expect("in the interface");
@@ -79,7 +73,7 @@ impl Observatory {
         let catcher = Remote::open(&domain(3), component("Catcher"), 1, options).await.expect("a remote");
         let seen = Arc::new(Mutex::new(Seen::default()));
         Observatory::watch(&catcher, &seen);
-        Some(Observatory { bed, catcher, weather, _ocps: ocps, seen })
+        Observatory { bus, catcher, weather, _ocps: ocps, seen }
     }
 
     fn watch(catcher: &Remote, seen: &Arc<Mutex<Seen>>) {
@@ -114,16 +108,9 @@ impl Observatory {
         });
     }
 
-    /// Environment of the child process.
-    pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        [
-            ("LSST_TOPIC_SUBNAME", self.bed.env().topic_subname.as_str()),
-            ("LSST_KAFKA_BROKER_ADDR", self.bed.broker_address()),
-            ("LSST_SCHEMA_REGISTRY_URL", self.bed.registry_url()),
-            ("LSST_SITE", "test"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+    /// The bus.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// Wind above the limit of the rule, until the alarm is there.
@@ -175,11 +162,11 @@ impl Observatory {
     pub(crate) async fn jobs_commanded(&self) -> BTreeMap<String, usize> {
         let component = Library::embedded().component("OCPS").expect("embedded");
         let topic = component.topic("cmd_execute").expect("in the interface");
-        let name = names::kafka_topic(&self.bed.env().topic_subname, "OCPS", &topic.sal_name);
+        let name = names::kafka_topic(&self.bus.bed().env().topic_subname, "OCPS", &topic.sal_name);
         let decoder = Decoder::new(topic.clone(), &topic.schema_compact).expect("its own schema");
         let query =
             topic.fields.iter().position(|field| field.name == "data_query").expect("in the interface");
-        let transport = self.bed.transport();
+        let transport = self.bus.bed().transport();
         let mut reader =
             transport.reader("kill9_audit", &[(name, StartAt::Beginning)]).await.expect("a reader");
         let mut jobs = BTreeMap::new();

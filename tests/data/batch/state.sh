@@ -10,6 +10,8 @@
 # control/lost_answer        submissions take effect, print nothing and fail, as often as it has lines
 # control/hang_before, control/hang_after    a submission waits, before or after it took effect, while the file is there
 # control/deaf               everything but submissions fails, as often as it has lines
+# control/before, control/after    seconds that each submission waits, before and after it took effect
+# control/slow_removal       seconds that each removal waits
 
 S=$FAKE_BATCH
 mkdir -p "$S/jobs" "$S/ends" "$S/control"
@@ -28,6 +30,9 @@ take() {
 
 hang() { while [ -e "$S/control/$1" ]; do sleep 0.01 9>&-; done; }
 
+# wait_for NAME: as many seconds as that control file says.
+wait_for() { if [ -s "$S/control/$1" ]; then sleep "$(cat "$S/control/$1")" 9>&-; fi; }
+
 deaf() {
     lock
     if take deaf; then unlock; echo "-- Failed to fetch: cannot connect" >&2; exit 1; fi
@@ -36,6 +41,7 @@ deaf() {
 
 # submit NAME INPUT DETECTORS: sets CLUSTER, or exits.
 submit() {
+    wait_for before
     hang hang_before
     lock
     if take fail_submit; then unlock; echo "ERROR: Failed to connect to local queue manager" >&2; exit 1; fi
@@ -52,6 +58,7 @@ submit() {
     echo "$1" >>"$S/submissions"
     if take lost_answer; then unlock; exit 1; fi
     unlock
+    wait_for after
     hang hang_after
 }
 
