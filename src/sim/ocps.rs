@@ -92,6 +92,8 @@ pub struct OcpsScript {
     pub order: EventOrder,
     /// Publish the event `job_id`, which the interface declares and the real one does not send.
     pub emit_job_id: bool,
+    /// So many `execute` are refused with this text.
+    pub refuse: (usize, String),
 }
 
 impl Default for OcpsScript {
@@ -108,6 +110,7 @@ impl Default for OcpsScript {
             shape: ResultShape::Uws,
             order: EventOrder::BeforeComplete,
             emit_job_id: false,
+            refuse: (0, String::new()),
         }
     }
 }
@@ -253,7 +256,10 @@ impl SimOcps {
         let script = self.control.state().script.clone();
         ctx.clock().sleep(script.first_ack).await;
         let pipeline = field("pipeline");
-        let outcome = self.outcome(&script, &pipeline, &field("data_query"))?;
+        let outcome = match self.refusal() {
+            Some(text) => Outcome::Refuse(text),
+            None => self.outcome(&script, &pipeline, &field("data_query"))?,
+        };
         match &outcome {
             Outcome::Refuse(text) => {
                 let (origin, seq_num) = (request.sample.origin(), request.sample.seq_num());
@@ -350,6 +356,12 @@ impl SimOcps {
                 ctx.clock().sleep(POLL).await;
             }
         }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let refuse = &mut self.control.state().script.refuse;
+        refuse.0 = refuse.0.checked_sub(1)?;
+        Some(refuse.1.clone())
     }
 
     fn outcome(&self, script: &OcpsScript, pipeline: &str, query: &str) -> Result<Outcome, CommandError> {

@@ -11,6 +11,7 @@
 //!  folder ─► request ─► journal "about to start" ─► sh: mkdir started ─► pid ─► program ─► exit
 //!  after a restart: exit there          ─► its answer
 //!                   its process lives   ─► wait for it: it does not end with us
+//!                   ended by us         ─► the step was being stopped: that goes on
 //!                   never started       ─► start it, unless it is too late (whoever makes `started` is the only one)
 //!                   gone without `exit` ─► outcome unknown: not run again, unless the rule says `resend_if_unknown`
 //! ```
@@ -43,6 +44,8 @@ pub(super) use config::environment;
 const CONCURRENCY: usize = 4;
 /// Between two looks at a program that an earlier process of ours started.
 const LOOK: Duration = Duration::from_millis(100);
+/// After a restart, for the reason why a step was being stopped.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Parameters of a step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -198,6 +201,9 @@ impl CommandBackend {
             .ok_or_else(|| StepError::unknown("the journal names no working folder of ours"))?;
         loop {
             match folder.look() {
+                Found::Ended | Found::Gone if folder.was_stopped() && folder.exit() != Some(0) => {
+                    return Err(ended_by_us(step).await);
+                }
                 Found::Ended => {
                     folder.end_group();
                     return self.conclude(call, &folder).await;
@@ -223,6 +229,15 @@ impl CommandBackend {
         }
         super::in_time(call, self.clock.now())?;
         self.start(call, step).await
+    }
+}
+
+/// What is said of a program that an earlier process of ours ended. Why is told again in a moment, if it is the run that ends.
+async fn ended_by_us(step: &StepHandle) -> StepError {
+    let text = "the program was ended";
+    tokio::select! {
+        stop = step.stop_requested() => stop.error(text),
+        () = tokio::time::sleep(TOLD_AGAIN) => StepError::aborted(format!("{text} before the restart")),
     }
 }
 

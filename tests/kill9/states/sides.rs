@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catcher::sim::influx::{self, SimInflux};
 use catcher::sim::noteburst::{self, SimNoteburst};
-use catcher::sim::ocps::{self, EventOrder, OcpsControl, OcpsScript, Outcome};
+use catcher::sim::ocps::{self, EventOrder, OcpsControl, OcpsScript};
 use catcher::sim::peer::{Asked, Pace, Peer, Plays, Reply};
 use catcher::sim::script_queue::{self, QueueControl, QueueScript};
 use catcher::sim::times_square::{self, SimTimesSquare};
@@ -108,7 +108,7 @@ impl Sides {
         self.uws.pace("PUT /job", pace(400, 400, 0.2, 0.1));
         self.uws.pace("GET /job/result/", pace(200, 200, 0.0, 0.0));
         self.uws.pace("DELETE /job/", pace(300, 300, 0.0, 0.0));
-        self.noteburst.pace("POST /notebooks/", pace(400, 400, 0.2, 0.05));
+        self.noteburst.pace("POST /notebooks/", pace(400, 400, 0.4, 0.05));
         self.noteburst.pace("GET /notebooks/", pace(200, 200, 0.0, 0.0));
         let page = format!("GET /v1/pages/{}", times_square::PAGE);
         self.times_square.pace(&format!("{page}/html/events"), Pace::default());
@@ -117,8 +117,8 @@ impl Sides {
         self.times_square.pace(&page, pace(200, 200, 0.2, 0.0));
         self.times_square.play(|play| play.by_itself = false);
         self.acts.pace("POST /keyed/", pace(400, 400, 0.15, 0.15));
-        self.acts.pace("POST /plain/", pace(400, 400, 0.2, 0.05));
-        self.acts.pace("POST /hook", pace(400, 400, 0.2, 0.05));
+        self.acts.pace("POST /plain/", pace(400, 400, 0.3, 0.05));
+        self.acts.pace("POST /hook", pace(400, 400, 0.3, 0.05));
     }
 
     fn make_files(&self) {
@@ -208,14 +208,7 @@ impl Sides {
             self.queue.set(|script| script.refuse = (1, "add not allowed in DISABLED".to_owned()));
         }
         if rand::random::<f64>() < 0.3 {
-            self.ocps.set(|script| {
-                script.otherwise = Outcome::Refuse("execute not allowed in DISABLED".to_owned())
-            });
-            let ocps = self.ocps.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(MS(700)).await;
-                ocps.set(|script| script.otherwise = Outcome::Succeed);
-            });
+            self.ocps.set(|script| script.refuse = (1, "execute not allowed in DISABLED".to_owned()));
         }
         let scalars = self.triggers.event("scalars").expect("in the interface");
         scalars.set_write(&[("int0", Value::Int(n))]).expect("it can be published");

@@ -152,6 +152,39 @@ async fn a_cancel_ends_the_program_and_all_it_started() {
     until("the child is gone", || !lives()).await;
 }
 
+#[tokio::test]
+async fn a_cancel_over_which_we_died_goes_on() {
+    let site = Site::new(&[("deaf.sh", "trap '' TERM; echo $$ > \"$CATCHER_ARTIFACTS/own\"; sleep 600")]);
+    let call = testing::call("command", json!({"program": "deaf.sh"}));
+    let folder = || std::fs::read_dir(site.dir.path().join("work")).ok()?.next()?.ok().map(|e| e.path());
+    let own = || std::fs::read_to_string(folder()?.join("artifacts/own")).ok()?.trim().parse::<u32>().ok();
+    let lives = |pid: u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    let (backend, bench) = (site.backend(), Bench::new());
+    let dies = async {
+        until("it runs", || own().is_some()).await;
+        bench.stop("not needed");
+        until("it is asked to end", || folder().is_some_and(|f| f.join("stopped").exists())).await;
+    };
+    tokio::select! {
+        end = backend.execute(&call, &bench.handle) => panic!("it is deaf: {end:?}"),
+        () = dies => {}
+    }
+    // The shell around it heeds the signal; the program goes on, and is not taken for gone.
+    let second = Bench::new();
+    second.stop("not needed");
+    let error = site.backend().resume(&call, bench.memo(), &second.handle).await.unwrap_err();
+    assert_eq!(
+        (error.class, error.text.as_str()),
+        (ErrorClass::Aborted, "not needed; the program was ended")
+    );
+    until("it is gone", || !lives(own().unwrap())).await;
+    let error = site.backend().resume(&call, bench.memo(), &Bench::new().handle).await.unwrap_err();
+    assert_eq!(
+        (error.class, error.text.as_str()),
+        (ErrorClass::Aborted, "the program was ended before the restart")
+    );
+}
+
 /// One that counts its runs and waits for a file before it ends.
 fn patient(site: &Site) -> String {
     let dir = site.dir.path().display();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group, test_kill_process_group};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -156,7 +156,7 @@ impl WorkFolder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Found::Gone,
             Err(_) => {}
         }
-        if self.group().is_some_and(|pid| self.is_ours(pid)) {
+        if self.alive().is_some() {
             return Found::Lives;
         }
         // It may have ended between the two looks.
@@ -238,7 +238,9 @@ impl WorkFolder {
 
     /// Asks the program and all it started to end, and makes it so.
     pub(in crate::tasks::steps) async fn stop(&self) {
-        let Some(pid) = self.group().filter(|pid| self.is_ours(*pid)) else { return };
+        let Some(pid) = self.alive() else { return };
+        // Should we die over it, what ends without a trace is known to have been ended by us.
+        fs::write(self.path.join("stopped"), "").ok();
         // What has ended meanwhile needs no signal.
         kill_process_group(pid, Signal::TERM).ok();
         let mut left = GRACE;
@@ -247,6 +249,11 @@ impl WorkFolder {
             left = left.saturating_sub(LOOK);
         }
         kill_process_group(pid, Signal::KILL).ok();
+    }
+
+    /// Whether it was asked to end, by us or by an earlier process of ours.
+    pub(in crate::tasks::steps) fn was_stopped(&self) -> bool {
+        self.path.join("stopped").exists()
     }
 
     /// Ends what the program left running when it ended.
@@ -259,6 +266,17 @@ impl WorkFolder {
 
     fn group(&self) -> Option<Pid> {
         Pid::from_raw(fs::read_to_string(self.path.join("pid")).ok()?.trim().parse().ok()?)
+    }
+
+    /// The process group, if somebody of it lives: our shell may be dead while the program goes on.
+    fn alive(&self) -> Option<Pid> {
+        let group = self.group()?;
+        let member = |entry: fs::DirEntry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            (getpgid(Some(pid)).ok()? == group && self.is_ours(pid)).then_some(())
+        };
+        let others = || fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        (self.is_ours(group) || others().filter_map(member).next().is_some()).then_some(group)
     }
 
     /// True if the process lives and works in this folder: the number alone may be that of another by now.
