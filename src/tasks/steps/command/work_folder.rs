@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgid, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -271,9 +271,13 @@ impl WorkFolder {
     /// The process group, if somebody of it lives: our shell may be dead while the program goes on.
     fn alive(&self) -> Option<Pid> {
         let group = self.group()?;
+        let number = group.as_raw_nonzero().to_string();
         let member = |entry: fs::DirEntry| {
+            // `PID (name) state parent group ...`; the name may hold anything.
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let own = stat.rsplit_once(')')?.1.split_whitespace().nth(2)? == number;
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            (getpgid(Some(pid)).ok()? == group && self.is_ours(pid)).then_some(())
+            (own && self.is_ours(pid)).then_some(())
         };
         let others = || fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
         (self.is_ours(group) || others().filter_map(member).next().is_some()).then_some(group)
