@@ -17,16 +17,6 @@ const AT_ONCE: usize = 4;
 /// The operators hear of it after so many failures in a row.
 const TOLD_AFTER: u64 = 3;
 
-/// What became of a file.
-enum End {
-    /// It is there and was announced.
-    Announced(String),
-    /// The event could not be published yet.
-    NotYet(String),
-    /// It could not be stored.
-    Failed(S3Error),
-}
-
 impl Lfa {
     /// Stores and announces what waits, for ever.
     pub async fn run(&self, tell: &dyn Tell) {
@@ -51,20 +41,21 @@ impl Lfa {
                 self.more.notified().await;
                 continue;
             }
-            let ends =
-                join_all(batch.iter().map(|(path, record)| self.one(target.as_deref(), path, record, tell)));
-            let ends = ends.await;
+            let puts = join_all(batch.iter().map(|(path, record)| self.put(target.as_deref(), path, record)));
+            let puts = puts.await;
             let mut wait = None;
-            for ((path, record), end) in batch.into_iter().zip(ends) {
-                match end {
-                    End::Announced(url) => self.announced(path, record, url, tell).await,
-                    End::NotYet(reason) => {
+            // One event after the other, each noted before the next: what a crash may repeat is one event.
+            for ((path, record), put) in batch.into_iter().zip(puts) {
+                let announced = put.map(|url| (tell.announce(&announcement(&record, &url)), url));
+                match announced {
+                    Ok((Ok(()), url)) => self.announced(path, record, url, tell).await,
+                    Ok((Err(reason), _)) => {
                         tracing::debug!("the event of file {path} is not published yet: {reason}");
                         self.put_back(path).await;
                         wait = wait.or(Some(self.options.first_delay));
                     }
-                    End::Failed(S3Error::Refused(reason)) => self.refused(path, record, reason, tell).await,
-                    End::Failed(error) => {
+                    Err(S3Error::Refused(reason)) => self.refused(path, record, reason, tell).await,
+                    Err(error) => {
                         self.put_back(path).await;
                         self.failed(&error, tell);
                         wait = Some(delay);
@@ -92,33 +83,14 @@ impl Lfa {
         }
     }
 
-    async fn one(&self, target: Option<&S3>, path: &str, record: &FileRecord, tell: &dyn Tell) -> End {
-        let url = match (&record.key, target) {
-            (Some(key), Some(target)) => {
-                let Some(file) = self.folder.file(path) else {
-                    return End::Failed(S3Error::Refused("its name leads out of the folder".to_owned()));
-                };
-                let (md5, mime) = (record.md5.clone(), record.mime.clone());
-                let object = Object { key: key.clone(), file, bytes: record.bytes, md5, mime };
-                if let Err(error) = target.put(&object).await {
-                    return End::Failed(error);
-                }
-                target.url(key)
-            }
-            _ => self.own_url(path),
-        };
-        let file = Announcement {
-            url: url.clone(),
-            generator: record.generator.clone(),
-            bytes: record.bytes,
-            check_sum: record.md5.clone(),
-            mime_type: record.mime.clone(),
-            id: record.run_id.clone(),
-        };
-        match tell.announce(&file) {
-            Ok(()) => End::Announced(url),
-            Err(reason) => End::NotYet(reason),
-        }
+    /// Makes the object, if the file is to go anywhere; gives its address.
+    async fn put(&self, target: Option<&S3>, path: &str, record: &FileRecord) -> Result<String, S3Error> {
+        let (Some(key), Some(target)) = (&record.key, target) else { return Ok(self.own_url(path)) };
+        let file = self.folder.file(path);
+        let file = file.ok_or_else(|| S3Error::Refused("its name leads out of the folder".to_owned()))?;
+        let (md5, mime) = (record.md5.clone(), record.mime.clone());
+        target.put(&Object { key: key.clone(), file, bytes: record.bytes, md5, mime }).await?;
+        Ok(target.url(key))
     }
 
     async fn announced(&self, path: String, record: FileRecord, url: String, tell: &dyn Tell) {
@@ -229,5 +201,16 @@ impl Lfa {
         if let Err(error) = noted {
             tracing::error!("what became of a file could not be noted, the next change tries again: {error}");
         }
+    }
+}
+
+fn announcement(record: &FileRecord, url: &str) -> Announcement {
+    Announcement {
+        url: url.to_owned(),
+        generator: record.generator.clone(),
+        bytes: record.bytes,
+        check_sum: record.md5.clone(),
+        mime_type: record.mime.clone(),
+        id: record.run_id.clone(),
     }
 }

@@ -15,8 +15,6 @@ const DIR: &str = "CATCHER_TEST_LFA";
 const URL: &str = "CATCHER_TEST_LFA_URL";
 /// Files that a child keeps.
 const FILES: usize = 200;
-/// Files that are under way at a time: an event of each may come twice when the process is killed.
-const AT_ONCE: usize = 4;
 
 /// Writes events to a file.
 struct ToFile(std::path::PathBuf);
@@ -133,7 +131,9 @@ async fn killed_at_any_instant_every_file_is_stored_once_and_announced() {
     all_is_there(&sim, &events, FILES);
     let twice = events.values().filter(|n| **n > 1).count();
     eprintln!("{kills} kills (CATCHER_KILL_SEED={seed}): {FILES} files, {twice} announced twice");
-    assert!(events.values().all(|n| *n <= 1 + kills) && twice <= kills * AT_ONCE, "{twice} of {kills} kills");
+    // The event that was not noted yet comes again: one for each kill at most.
+    let more: usize = events.values().map(|n| n - 1).sum();
+    assert!(more <= kills, "{more} events too many after {kills} kills");
 }
 
 #[tokio::test]

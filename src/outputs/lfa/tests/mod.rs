@@ -15,6 +15,7 @@ use salobj::Clock;
 use tokio::sync::watch;
 
 use super::*;
+use crate::journal::OpenError;
 use crate::outputs::report_folder::ReportFolder;
 use crate::sim::s3::{S3Play, SimS3};
 use crate::tasks::call::StepId;
@@ -113,9 +114,18 @@ fn open(dir: &Path) -> Lfa {
 }
 
 fn open_with(dir: &Path, options: LfaOptions) -> Lfa {
-    let folder = ReportFolder::new(dir.join("reports"));
-    let base = Box::new(|| OWN.to_owned());
-    Lfa::open(&dir.join("lfa"), folder, base, "Catcher:3", Clock::System, options).unwrap()
+    let begun = std::time::Instant::now();
+    loop {
+        let folder = ReportFolder::new(dir.join("reports"));
+        let base = Box::new(|| OWN.to_owned());
+        match Lfa::open(&dir.join("lfa"), folder, base, "Catcher:3", Clock::System, options) {
+            // What the one before it has just begun to write ends first.
+            Err(LfaError::Open(OpenError::Locked { .. })) if begun.elapsed() < LIMIT => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn config() -> LfaConfig {
