@@ -14,11 +14,14 @@ const HEIGHT: f64 = 120.0;
 const LEFT: f64 = 58.0;
 const TOP: f64 = 26.0;
 
-/// The first values that are numbers and differ: (key, unit, value by place).
+/// A value of items: (key, unit, value by place).
+type Drawn<'a> = (&'a str, &'a str, Vec<(usize, f64)>);
+
+/// The first values that are numbers and differ.
 pub(super) fn drawn<'a>(
     items: &[Seen<'_>],
     columns: &'a [(String, String)],
-) -> Vec<(&'a str, &'a str, Vec<(usize, f64)>)> {
+) -> Vec<Drawn<'a>> {
     let numbers = |key: &str| -> Vec<(usize, f64)> {
         let number = |i: &Seen<'_>| Some((i.item.index, i.value(key)?.as_f64().filter(|v| v.abs() < 1e300)?));
         items.iter().filter_map(number).collect()

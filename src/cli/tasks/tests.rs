@@ -254,7 +254,7 @@ async fn runs_lead_to_their_reports_and_lists_to_all_of_them() {
         "the run that it repeats"
     );
     // Lists come a moment after the report.
-    let file = second.split('/').last().unwrap();
+    let file = second.split('/').next_back().unwrap();
     let listed = async |list: &str| {
         let url = format!("http://{}/reports/{list}", site.running.web);
         until(async || reqwest::get(&url).await.unwrap().text().await.unwrap(), |page| page.contains(file))

@@ -11,7 +11,7 @@ fn entry(i: usize) -> Entry {
         run: format!("{i:016x}"),
         rule: format!("Rule{}", i % 3),
         severity: severity.into(),
-        state: if i % 7 == 0 { "timed_out".into() } else { "succeeded".into() },
+        state: if i.is_multiple_of(7) { "timed_out".into() } else { "succeeded".into() },
         triggered: 1_795_218_037.0 + i as f64,
         took: Some(1.5),
         why: format!("because of {i}"),
