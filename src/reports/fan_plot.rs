@@ -18,10 +18,7 @@ const TOP: f64 = 26.0;
 type Drawn<'a> = (&'a str, &'a str, Vec<(usize, f64)>);
 
 /// The first values that are numbers and differ.
-pub(super) fn drawn<'a>(
-    items: &[Seen<'_>],
-    columns: &'a [(String, String)],
-) -> Vec<Drawn<'a>> {
+pub(super) fn drawn<'a>(items: &[Seen<'_>], columns: &'a [(String, String)]) -> Vec<Drawn<'a>> {
     let numbers = |key: &str| -> Vec<(usize, f64)> {
         let number = |i: &Seen<'_>| Some((i.item.index, i.value(key)?.as_f64().filter(|v| v.abs() < 1e300)?));
         items.iter().filter_map(number).collect()
