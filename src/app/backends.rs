@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sal_idl::Library;
-use salobj::Domain;
+use salobj::{Clock, Domain};
 
 use super::{Secrets, StartError};
 use crate::config::{CatcherConfig, allows};
@@ -25,6 +25,8 @@ use crate::tasks::steps::batch::BatchBackend;
 use crate::tasks::steps::command::CommandBackend;
 use crate::tasks::steps::efd_query::EfdQueryBackend;
 use crate::tasks::steps::http::HttpBackend;
+use crate::tasks::steps::influx_task::InfluxTaskBackend;
+use crate::tasks::steps::notebook::NotebookBackend;
 use crate::tasks::steps::noteburst::NoteburstBackend;
 use crate::tasks::steps::ocps::OcpsBackend;
 use crate::tasks::steps::sal::SalBackend;
@@ -54,6 +56,8 @@ pub struct Means {
     pub work: PathBuf,
     /// Where files of steps are kept.
     pub shelf: Arc<dyn Shelf>,
+    /// What others know this Catcher by: `Catcher:1`.
+    pub catcher: String,
 }
 
 type Shared = Arc<dyn Backend>;
@@ -73,12 +77,14 @@ const CONFIGURED: &[(&str, MakeFrom)] = &[
     ("command", command),
     ("efd_query", efd_query),
     ("http", http),
-    ("noteburst", noteburst),
+    ("influx_task", influx_task),
+    ("notebook", notebook),
+    ("noteburst", |means, c| web(means, c.backends.noteburst.as_ref(), NoteburstBackend::new)),
     ("sal", sal),
     ("script_queue", script_queue),
     ("slack", slack),
-    ("times_square", times_square),
-    ("uws", uws),
+    ("times_square", |means, c| web(means, c.backends.times_square.as_ref(), TimesSquareBackend::new)),
+    ("uws", |means, c| web(means, c.backends.uws.as_ref(), UwsBackend::new)),
 ];
 
 fn analysis(means: &Means) -> Result<Shared, String> {
@@ -126,6 +132,14 @@ fn command(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<S
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
+fn notebook(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.notebook.as_ref()?;
+    let (work, shelf, clock) =
+        (means.work.join("notebook"), Arc::clone(&means.shelf), means.domain.clock().clone());
+    let made = NotebookBackend::new(config, work, shelf, &|name| (means.secrets)(name), clock);
+    Some(made.map(|backend| Arc::new(backend) as Shared))
+}
+
 /// It asks the site's EFD.
 fn efd_query(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
     config.efd.as_ref()?;
@@ -140,24 +154,22 @@ fn http(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<Stri
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
-fn noteburst(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
-    let config = config.backends.noteburst.as_ref()?;
+/// A web service is made of its section, and keeps files.
+fn web<C, B: Backend + 'static>(
+    means: &Means,
+    section: Option<&C>,
+    new: fn(&C, Arc<dyn Shelf>, &dyn Fn(&str) -> Option<String>, Clock) -> Result<B, Vec<String>>,
+) -> Option<Result<Shared, Vec<String>>> {
     let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
-    let made = NoteburstBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
+    let made = new(section?, shelf, &|name| (means.secrets)(name), clock);
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
-fn times_square(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
-    let config = config.backends.times_square.as_ref()?;
-    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
-    let made = TimesSquareBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
-    Some(made.map(|backend| Arc::new(backend) as Shared))
-}
-
-fn uws(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
-    let config = config.backends.uws.as_ref()?;
-    let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
-    let made = UwsBackend::new(config, shelf, &|name| (means.secrets)(name), clock);
+/// Its tasks are called after us.
+fn influx_task(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let config = config.backends.influx_task.as_ref()?;
+    let (owner, clock) = (means.catcher.clone(), means.domain.clock().clone());
+    let made = InfluxTaskBackend::new(config, owner, &|name| (means.secrets)(name), clock);
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 

@@ -139,6 +139,8 @@ pub struct CoreLoop {
     pub requests: mpsc::Receiver<Request>,
     /// Who asks the EFD what rules want to know.
     pub efd_inputs: watch::Sender<BTreeSet<String>>,
+    /// Who tells backends which rules there are.
+    pub rules_now: watch::Sender<Option<Vec<Arc<Rule>>>>,
     /// Reports of the driver.
     pub reports: mpsc::Receiver<StepReport>,
     /// What recovery wants done first.
@@ -411,6 +413,11 @@ impl CoreLoop {
                 let rules = self.core.rules().active();
                 self.intake.keep(SeriesNeed::of_rules(rules.iter().map(Arc::as_ref)));
                 self.intake.fill(self.core.filling_topics());
+                // Before the first configuration not all are there.
+                if waiting.configured {
+                    let all = self.core.rules().iter().filter_map(|(_, entry)| entry.rule().cloned());
+                    self.rules_now.send_replace(Some(all.collect()));
+                }
                 self.efd_inputs.send_replace(self.core.queries().map(str::to_owned).collect());
                 let noted = std::mem::take(&mut self.noted);
                 while let Err(error) = self.intake.subscribe(self.core.subscriptions(), &noted).await {

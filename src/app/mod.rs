@@ -10,6 +10,7 @@
 //! | EFD outbox | sends spooled results |
 //! | LFA | stores and announces reports and files of steps |
 //! | driver | carries out steps |
+//! | leftovers | lets backends remove what they keep outside for rules that are gone |
 //! | recorder | writes a recording, if one is asked for: a thread, since it waits for the disk |
 //! | reporter | writes reports and their lists |
 //! | notifier | tells receivers and the escalation service |
@@ -23,6 +24,7 @@ pub mod efd_inputs;
 pub mod efd_outbox;
 pub mod fault;
 pub mod handle;
+pub mod leftovers;
 pub mod lfa;
 pub mod love;
 pub mod notifier;
@@ -183,6 +185,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         secrets: Arc::clone(&options.secrets),
         work: data.join("work"),
         shelf: Arc::clone(&shelf),
+        catcher: sal_idl::names::name_index(&component.name, Some(options.csc.index)),
     };
     let backends = Arc::new(Backends::new(means, options.csc.simulation_mode != 0)?);
     let step_log = Arc::new(core_handle.clone());
@@ -193,6 +196,9 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         driver_task.run().await;
         Ok(())
     });
+
+    let (rules_now, rules) = watch::channel(None);
+    parts.add("leftovers", leftovers::run(rules, Arc::clone(&backends), clock.clone()));
 
     let (wanted_in, wanted) = watch::channel(std::collections::BTreeSet::new());
     let efd_inputs = efd_inputs::EfdInputs {
@@ -256,6 +262,7 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
         meter,
         requests,
         efd_inputs: wanted_in,
+        rules_now,
         reports: step_reports,
         first,
         record,

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::tasks::steps::batch::BatchConfig;
 use crate::tasks::steps::command::CommandConfig;
 use crate::tasks::steps::http::HttpConfig;
+use crate::tasks::steps::influx_task::InfluxTaskConfig;
+use crate::tasks::steps::notebook::NotebookConfig;
 use crate::tasks::steps::noteburst::NoteburstConfig;
 use crate::tasks::steps::script_queue::ScriptQueueConfig;
 use crate::tasks::steps::times_square::TimesSquareConfig;
@@ -28,9 +30,15 @@ pub struct BackendsConfig {
     /// `http`: services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpConfig>,
+    /// `influx_task`: Flux tasks of an InfluxDB 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub influx_task: Option<InfluxTaskConfig>,
     /// `script_queue`: queues to which rules may add scripts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_queue: Option<ScriptQueueConfig>,
+    /// `notebook`: notebooks on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notebook: Option<NotebookConfig>,
     /// `noteburst`: notebooks on the science platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noteburst: Option<NoteburstConfig>,

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rules::Rule;
 use crate::tasks::series::{
-    RecentRows, RecentSamples, SeriesColumn, SeriesRequest, SeriesRow, duration, split_topic,
+    RecentRows, RecentSamples, SeriesColumn, SeriesRequest, SeriesRow, duration, series_of, split_topic,
 };
 
 /// How far back is kept for a range with a begin that is known only when the run starts.
@@ -69,8 +69,8 @@ impl SeriesNeed {
     pub fn of_rules<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Vec<SeriesNeed> {
         let mut all: BTreeMap<(String, String), SeriesNeed> = BTreeMap::new();
         let workflows = rules.into_iter().filter_map(|r| r.workflow.as_ref());
-        let series = workflows.flat_map(|w| &w.steps).filter_map(|s| s.params.get("series"));
-        for need in series.filter_map(SeriesNeed::of_series) {
+        let series = workflows.flat_map(|w| &w.steps).flat_map(|s| series_of(&s.params));
+        for need in series.filter_map(|series| SeriesNeed::of_series(&series)) {
             let key = (need.component.clone(), need.sal_name.clone());
             let known = all.entry(key).or_insert_with(|| need.clone());
             known.fields.extend(need.fields);

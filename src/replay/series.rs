@@ -1,7 +1,6 @@
 //! The replayed samples that built-in analyses ask for, and the analyses that wait for the end of their range.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use salobj::{Tai, Value};
 
@@ -35,7 +34,8 @@ struct Waiting {
     id: StepId,
     prepared: Prepared,
     until: Tai,
-    store: Option<usize>,
+    /// For each of its requests.
+    stores: Vec<Option<usize>>,
 }
 
 impl Analyses {
@@ -85,11 +85,13 @@ impl Analyses {
             Ok(prepared) => prepared,
             Err(error) => return Some(Err(error)),
         };
-        let request = &prepared.request;
-        let of = |need: &SeriesNeed| need.component == request.component && need.sal_name == request.sal_name;
-        let store = self.needs.iter().position(of);
-        let wait = if request.waits { request.wait.min(call.timeout) } else { Duration::ZERO };
-        let waiting = Waiting { id: call.id.clone(), until: now + wait, store, prepared };
+        let store = |request: &SeriesRequest| {
+            let of = |n: &SeriesNeed| n.component == request.component && n.sal_name == request.sal_name;
+            self.needs.iter().position(of)
+        };
+        let stores = prepared.requests.iter().map(store).collect();
+        let wait = prepared.wait().min(call.timeout);
+        let waiting = Waiting { id: call.id.clone(), until: now + wait, stores, prepared };
         if let Some(outcome) = self.try_end(&waiting, now) {
             return Some(outcome);
         }
@@ -102,7 +104,7 @@ impl Analyses {
         let mut ended = Vec::new();
         let mut i = 0;
         while i < self.waiting.len() {
-            let concerned = which.is_none() || self.waiting[i].store == which;
+            let concerned = which.is_none() || self.waiting[i].stores.contains(&which);
             match if concerned { self.try_end(&self.waiting[i], now) } else { None } {
                 Some(outcome) => ended.push((self.waiting.remove(i).id, outcome)),
                 None => i += 1,
@@ -129,22 +131,26 @@ impl Analyses {
     }
 
     fn try_end(&self, waiting: &Waiting, now: Tai) -> Option<Outcome> {
-        let request: &SeriesRequest = &waiting.prepared.request;
-        let read = waiting.store.and_then(|i| self.kept[i].rows.read(request));
-        let Some(RecentRows { rows, since }) = read else {
-            let text = format!("the recording has nothing of {}", request.topic_name());
-            return Some(Err(StepError::permanent(text)));
-        };
-        let seen = request.end_seen(&rows);
-        if !seen && now.0 < waiting.until.0 {
-            return None;
+        let mut read = Vec::with_capacity(waiting.stores.len());
+        for (request, store) in waiting.prepared.requests.iter().zip(&waiting.stores) {
+            let Some(found) = store.and_then(|i| self.kept[i].rows.read(request)) else {
+                let text = format!("the recording has nothing of {}", request.topic_name());
+                return Some(Err(StepError::permanent(text)));
+            };
+            if !request.end_seen(&found.rows) && now.0 < waiting.until.0 {
+                return None;
+            }
+            read.push((request, found));
         }
-        // A live Catcher reads on in Kafka and in the EFD; a replay has what was recorded.
-        let whole = since.0 <= request.from.0;
-        let set = series::set(request, &rows, Source::Memory, seen && whole);
+        let sets = read.into_iter().map(|(request, RecentRows { rows, since })| {
+            // A live Catcher reads on in Kafka and in the EFD; a replay has what was recorded.
+            let complete = request.end_seen(&rows) && since.0 <= request.from.0;
+            series::set(request, &rows, Source::Memory, complete)
+        });
+        let sets: Result<Vec<_>, _> = sets.collect();
         Some(
-            set.map_err(|e| StepError::permanent(e.to_string()))
-                .and_then(|set| waiting.prepared.outcome(&set)),
+            sets.map_err(|e| StepError::permanent(e.to_string()))
+                .and_then(|sets| waiting.prepared.outcome(sets)),
         )
     }
 }

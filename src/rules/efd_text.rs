@@ -1,6 +1,9 @@
-//! Queries of the EFD as a rule writes them, in Flux or InfluxQL: which words stand for times, and that they only read.
+//! Queries of the EFD as a rule writes them, in Flux or InfluxQL: which words stand for times, and that they only read; and
+//! what a Flux task may do beyond that.
 //!
 //! `{{ from }}` and `{{ to }}` stand for the ends of the range, in UTC as `2026-11-21T03:00:00.000Z`.
+
+use std::collections::BTreeSet;
 
 use salobj::Tai;
 
@@ -146,6 +149,63 @@ fn words(text: &str) -> impl Iterator<Item = Token> {
 
 /// Why a Flux query may not be asked: it does more than read.
 pub(crate) fn flux_only_reads(text: &str) -> Result<(), String> {
+    flux(text, |word, _| Err(format!("it writes (`{word}`): an input only reads")))
+}
+
+/// The buckets that the Flux text of a task writes to; each is named in the text itself.
+///
+/// # Errors
+/// It does more than read and write to buckets of its own server, or says itself what the Catcher says of a task.
+pub(crate) fn flux_task_buckets(text: &str) -> Result<BTreeSet<String>, String> {
+    let mut buckets = BTreeSet::new();
+    flux(text, |word, behind| {
+        let bucket = (word == "to").then(|| bucket(behind)).flatten();
+        let wanted = || format!("`{word}` is written as to(bucket: \"name\"), without host, org and token");
+        buckets.insert(bucket.ok_or_else(wanted)?.to_owned());
+        Ok(())
+    })?;
+    let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w == word);
+    if tokens(text, Language::Flux)?.windows(2).any(|two| is(&two[0], "option") && is(&two[1], "task")) {
+        return Err("`option task` is the Catcher's: use `every` or `cron`, and `offset`".to_owned());
+    }
+    Ok(buckets)
+}
+
+/// A schedule as InfluxDB takes it. Nothing in it ends the text that it is written into.
+pub(crate) fn is_influx_cron(text: &str) -> bool {
+    let fields = text.split_whitespace().count();
+    (5..=6).contains(&fields) && text.chars().all(|c| c.is_ascii_alphanumeric() || "*/,-? ".contains(c))
+}
+
+/// The bucket in the arguments of `to`, which stand at the beginning, if it is a plain text and the server is that of the task.
+fn bucket(arguments: &[Token]) -> Option<&str> {
+    let mut depth = 0;
+    let mut found = None;
+    for (at, token) in arguments.iter().enumerate() {
+        match token {
+            Token::Other('(' | '[' | '{') => depth += 1,
+            Token::Other(')' | ']' | '}') => depth -= 1,
+            Token::Word(name) if depth == 1 && arguments.get(at + 1) == Some(&Token::Other(':')) => {
+                match (name.as_str(), arguments.get(at + 2), arguments.get(at + 3)) {
+                    ("bucket", Some(Token::Quoted(text)), Some(Token::Other(',' | ')'))) => {
+                        found = Some(text.as_str())
+                    }
+                    ("bucket" | "bucketID" | "host" | "org" | "orgID" | "token", ..) => return None,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    found
+}
+
+/// Looks through a Flux text: it may use packages that compute. What a word that writes means, with what stands behind it, is
+/// for `writes` to say.
+fn flux(text: &str, mut writes: impl FnMut(&str, &[Token]) -> Result<(), String>) -> Result<(), String> {
     let all = tokens(text, Language::Flux)?;
     if !all.iter().any(|token| matches!(token, Token::Word(_))) {
         return Err("it is empty".to_owned());
@@ -167,7 +227,7 @@ pub(crate) fn flux_only_reads(text: &str) -> Result<(), String> {
             _ => {}
         }
         if WRITES.contains(&word.as_str()) {
-            return Err(format!("it writes (`{word}`): an input only reads"));
+            writes(word, &all[at + 1..])?;
         }
     }
     Ok(())
@@ -234,6 +294,37 @@ mod tests {
             ("from(bucket: \"a)", "a string does not end"),
         ] {
             let told = flux_only_reads(text).unwrap_err();
+            assert!(told.starts_with(why), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_task_writes_to_buckets_that_it_names() {
+        let of = |text: &str| flux_task_buckets(text).map(|b| b.into_iter().collect::<Vec<_>>().join(" "));
+        for (text, buckets) in [
+            ("from(bucket: \"efd\") |> range(start: -1h) |> mean()", ""),
+            (
+                "import \"math\"\na |> to(bucket: \"x\")\nb |> to(fieldFn: (r) => ({to: r._value}), bucket: \"y\")",
+                "x y",
+            ),
+            ("// option task = {}\na |> to(bucket: \"x\", timeColumn: \"_time\")", "x"),
+        ] {
+            assert_eq!(of(text).as_deref(), Ok(buckets), "{text}");
+        }
+        for (text, why) in [
+            ("a |> to(bucket: \"x\", host: \"http://elsewhere\")", "`to` is written as"),
+            ("a |> to(bucket: \"x\", token: \"t\")", "`to` is written as"),
+            ("a |> to(bucketID: \"x\")", "`to` is written as"),
+            ("a |> to(bucket: \"x\" + y)", "`to` is written as"),
+            ("a |> to(bucket: \"${y}\")", "`to` is written as"),
+            ("a |> to(bucket)", "`to` is written as"),
+            ("f = to\na |> f(bucket: \"x\")", "`to` is written as"),
+            ("a |> wideTo(bucket: \"x\")", "`wideTo` is written as"),
+            ("option task = {name: \"x\", every: 1m}\na", "`option task` is the Catcher's"),
+            ("import \"http\"\nhttp.post(url: \"x\")", "it imports \"http\""),
+            ("", "it is empty"),
+        ] {
+            let told = of(text).unwrap_err();
             assert!(told.starts_with(why), "{text}: {told}");
         }
     }

@@ -51,13 +51,14 @@ pub use compile::{Compiled, compile, compile_files};
 pub use cron::Cron;
 pub(crate) use diagnose::suggest;
 pub use diagnose::{Diagnostic, SourceFile};
-pub(crate) use efd_text::{flux_only_reads, influxql_only_reads};
+pub(crate) use efd_text::{flux_only_reads, flux_task_buckets, influxql_only_reads, is_influx_cron};
 pub use engine::{Engine, RuleStatus, Stopwatch};
 pub use evidence::{Deciding, Evidence};
 pub use explain::{AlarmState, Explanation, InputState, Judged, LastOccasion, Note, Stated, TriggerState};
 pub use expr::Term;
 pub(crate) use expr::lists::{to_json as value_json, value_of as json_value};
 pub use expr::prepass::parse_duration;
+pub(crate) use expr::units::factors as unit_factors;
 pub use flow::{
     Effect, FieldNeed, History, Input, ManualTrigger, Part, RunRequest, Sample, SkipReason, Subscriptions,
     TopicId, TopicNeed, TriggerRefused,

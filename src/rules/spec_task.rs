@@ -38,9 +38,6 @@ pub(crate) struct TaskSpec {
     pub(crate) on_failure: Option<OnFailure>,
     /// Only after a failure of another step, once all others have ended (false).
     pub(crate) for_failure: Option<At<bool>>,
-    /// It has a backend of a later version, which was told already.
-    #[schemars(skip)]
-    pub(crate) refused: bool,
     #[schemars(skip)]
     pub(crate) span: Span,
 }

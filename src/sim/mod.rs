@@ -5,6 +5,7 @@ pub mod camera;
 pub mod csc;
 pub mod cut;
 pub mod influx;
+pub mod influx_tasks;
 pub mod noteburst;
 pub mod observatory;
 pub mod ocps;

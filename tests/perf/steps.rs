@@ -55,14 +55,6 @@ impl Backend for Nothing {
         step.record(&json!({"phase": "about_to_send"})).await?;
         Ok(StepOutcome { result: json!({"exit_code": 0}), ..StepOutcome::default() })
     }
-    async fn resume(
-        &self,
-        call: &StepCall,
-        _: Option<Value>,
-        step: &StepHandle,
-    ) -> Result<StepOutcome, StepError> {
-        self.execute(call, step).await
-    }
 }
 
 struct Disk(Mutex<FileJournal>);

@@ -1,7 +1,6 @@
 //! How the steps of a test end: built-in analyses are computed on the test's series, other steps answer from `results`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use salobj::{Tai, Value};
 
@@ -78,26 +77,41 @@ fn analysed(call: &StepCall, messages: &[Message<'_>], schemas: &dyn SchemaSourc
         Ok(prepared) => prepared,
         Err(error) => return End { at: now, outcome: Err(error) },
     };
-    let request = &prepared.request;
-    let latest = now + if request.waits { request.wait } else { Duration::ZERO };
-    let rows: Vec<(Tai, SeriesRow)> = messages
-        .iter()
-        .filter(|m| m.topic.component == request.component && m.topic.sal_name == request.sal_name)
-        .filter(|m| request.index.is_none_or(|index| index == m.topic.sal_index))
-        .map(|m| (m.at, row(m, request)))
-        .collect();
-    let seen = rows.iter().find(|(_, row)| request.end_seen(std::slice::from_ref(row))).map(|(at, _)| *at);
-    let (at, complete) = match seen {
-        _ if !request.waits => (now, true),
-        Some(seen) if seen.0 <= latest.0 => (Tai(seen.0.max(now.0)), true),
-        _ => (latest, false),
+    let latest = now + prepared.wait();
+    let of = |request: &SeriesRequest| -> Vec<(Tai, SeriesRow)> {
+        messages
+            .iter()
+            .filter(|m| m.topic.component == request.component && m.topic.sal_name == request.sal_name)
+            .filter(|m| request.index.is_none_or(|index| index == m.topic.sal_index))
+            .map(|m| (m.at, row(m, request)))
+            .collect()
     };
-    let rows: Vec<SeriesRow> =
-        rows.into_iter().filter(|(sent, _)| sent.0 <= at.0).map(|(_, row)| row).collect();
-    let outcome = series::set(request, &rows, Source::Given, complete)
-        .map_err(|e| StepError::permanent(e.to_string()))
-        .and_then(|set| prepared.outcome(&set));
-    End { at, outcome }
+    let read: Vec<(&SeriesRequest, Vec<(Tai, SeriesRow)>)> =
+        prepared.requests.iter().map(|request| (request, of(request))).collect();
+    // When the end of each range was seen, if in time.
+    let seen = |request: &SeriesRequest, rows: &[(Tai, SeriesRow)]| {
+        let seen =
+            rows.iter().find(|(_, row)| request.end_seen(std::slice::from_ref(row))).map(|(at, _)| *at);
+        match seen {
+            _ if !request.waits => Some(now),
+            Some(seen) if seen.0 <= latest.0 => Some(Tai(seen.0.max(now.0))),
+            _ => None,
+        }
+    };
+    let ends: Vec<Option<Tai>> = read.iter().map(|(request, rows)| seen(request, rows)).collect();
+    let at = ends.iter().map(|end| end.unwrap_or(latest).0).fold(now.0, f64::max);
+    let sets: Result<Vec<_>, _> = read
+        .into_iter()
+        .zip(&ends)
+        .map(|((request, rows), end)| {
+            let rows: Vec<SeriesRow> =
+                rows.into_iter().filter(|(sent, _)| sent.0 <= at).map(|(_, row)| row).collect();
+            series::set(request, &rows, Source::Given, end.is_some())
+        })
+        .collect();
+    let outcome =
+        sets.map_err(|e| StepError::permanent(e.to_string())).and_then(|sets| prepared.outcome(sets));
+    End { at: Tai(at), outcome }
 }
 
 fn row(message: &Message<'_>, request: &SeriesRequest) -> SeriesRow {

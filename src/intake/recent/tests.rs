@@ -182,6 +182,18 @@ fn needs_of_series() {
     assert_eq!(long.span, LONGEST);
 }
 
+#[test]
+fn the_second_of_two_series_has_the_span_of_the_first() {
+    let all = series_of(&json!({"series": [
+        {"topic": "ESS:301.tel_airFlow", "field": "speed", "range": "30m"},
+        {"topic": "ESS:302.tel_airFlow", "field": "speed"},
+        {"topic": "ESS:303.tel_airFlow", "field": "speed", "from": 3},
+    ]}));
+    assert_eq!(SeriesNeed::of_series(&all[1]), Some(need(&["speed"], 1860)));
+    assert_eq!(all[2], json!({"topic": "ESS:303.tel_airFlow", "field": "speed", "from": 3}));
+    assert_eq!((series_of(&json!({"series": {"field": "x"}})).len(), series_of(&json!({})).len()), (1, 0));
+}
+
 #[tokio::test]
 async fn a_change_between_the_call_and_the_wait_counts() {
     let (recent, _asked, more) = Recent::new();

@@ -144,10 +144,8 @@ fn step(work: &Work<'_>, name: &str, span: Span, task: &TaskSpec) -> Option<(Ste
     let mut code = StepCode::default();
     let earlier = before(work, name);
     let Some(used) = &task.backend else {
-        if !task.refused {
-            let help = format!("give it one of: {}", backends::known().join(", "));
-            problems.add_help(task.span, "the task has no backend", help);
-        }
+        let help = format!("give it one of: {}", backends::known().join(", "));
+        problems.add_help(task.span, "the task has no backend", help);
         return None;
     };
     let Told { operation, params } = backends::check(work, task, used)?;

@@ -90,15 +90,19 @@ pub(crate) fn is_seconds(unit: &str) -> bool {
     normal(unit) == "s"
 }
 
-/// How to convert `from` into `to`, if they are of one kind: `x * 3.6`, `x + 273.15`.
-pub(crate) fn conversion(from: &str, to: &str) -> Option<String> {
+/// Factor and offset that make a value in `from` one in `to`, if they are of one kind: 3.6 and 0, 1 and 273.15.
+pub(crate) fn factors(from: &str, to: &str) -> Option<(f64, f64)> {
+    if same(from, to) {
+        return Some((1.0, 0.0));
+    }
     let find = |u: &str| UNITS.iter().find(|(name, ..)| *name == normal(u));
     let ((_, kind_a, fa, oa), (_, kind_b, fb, ob)) = (find(from)?, find(to)?);
-    if kind_a != kind_b {
-        return None;
-    }
-    let factor = tidy(fa / fb);
-    let offset = tidy((oa - ob) / fb);
+    (kind_a == kind_b).then(|| (tidy(fa / fb), tidy((oa - ob) / fb)))
+}
+
+/// How to convert `from` into `to`, if they are of one kind: `x * 3.6`, `x + 273.15`.
+pub(crate) fn conversion(from: &str, to: &str) -> Option<String> {
+    let (factor, offset) = factors(from, to)?;
     let mut text = "x".to_owned();
     if factor != 1.0 {
         text = format!("{text} * {factor:?}");
@@ -129,6 +133,8 @@ mod tests {
         assert_eq!(conversion("l/h", "liter/minute").as_deref(), Some("x * 0.01666666666667"));
         assert!(same("deg/second", "deg/s") && same("newton*meter", "N m"));
         assert_eq!(conversion("deg", "Pa"), None);
+        assert_eq!(factors("K", "degC"), Some((1.0, -273.15)));
+        assert_eq!((factors("%", "percent"), factors("%", "m")), (Some((1.0, 0.0)), None));
         assert!(same("deg_C", "celsius") && same("m / s", "m/s") && !same("K", "degC"));
     }
 }

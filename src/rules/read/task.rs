@@ -7,7 +7,6 @@ use super::super::yaml::{Fields, Node, Problems, Yaml};
 
 pub(super) fn task(node: &Node, problems: &Problems<'_>) -> Option<TaskSpec> {
     let mut f = Fields::of(node, "a task", problems)?;
-    f.refuse(backends::LATER);
     let backend = backend(&mut f);
     let retry = f.get("retry").and_then(|n| {
         let mut r = Fields::of(n, "`retry`", problems)?;
@@ -33,7 +32,6 @@ pub(super) fn task(node: &Node, problems: &Problems<'_>) -> Option<TaskSpec> {
         allow_failures: f.get("allow_failures").and_then(|n| allow_failures(n, problems)),
         on_failure: f.word("on_failure", "fail, continue, stop").map(|w| w.value),
         for_failure: f.flag("for_failure"),
-        refused: backends::LATER.iter().any(|b| node.get(b).is_some()),
         span: f.span(),
     };
     f.finish();

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! messages ─ packed::expand ─► Series ┐
-//! EFD rows ──────────────────► Series ┴► SeriesSet ─► trend | jitter | ... ─► Analysis {result, units, plot}
+//! EFD rows ──────────────────► Series ┴► SeriesSet ─► trend | jitter | compare | ... ─► Analysis {result, units, plot}
 //! ```
 //!
 //! Nothing here reads a clock, a file or a socket: live runs, replay and the tests inside rule files call the same
 //! functions. Adding an analysis: one file with its parameters, its function and its tests, a line in [`mod@self`],
 //! and the typed result in `rules`.
 
+pub mod compare;
 pub mod jitter;
 pub mod packed;
 pub mod plot;
@@ -20,6 +21,7 @@ pub mod trend;
 
 use std::collections::BTreeMap;
 
+pub use compare::{CompareParams, compare};
 pub use jitter::{JitterParams, jitter};
 pub use packed::{Packed, Scale, expand};
 pub use plot::{Axis, Band, Line, LineKind, Panel, Plot};
@@ -87,6 +89,34 @@ pub enum AnalysisError {
         series: String,
         /// Number of different stamps.
         distinct: usize,
+    },
+    /// The units of two series are not of one kind.
+    #[error("series {series}: unit {unit:?} cannot be made {other:?}, the unit of the first series")]
+    UnitsClash {
+        /// Name of the series.
+        series: String,
+        /// Its unit.
+        unit: String,
+        /// The unit wanted.
+        other: String,
+    },
+    /// Too few samples of two series belong together.
+    #[error(
+        "{a} and {b}: {have} samples of {of} have a sample of the other within {tolerance_s} s, at least {need} are needed"
+    )]
+    TooFewPairs {
+        /// Name of the first series.
+        a: String,
+        /// Name of the second.
+        b: String,
+        /// Pairs there are.
+        have: usize,
+        /// Samples of the first series.
+        of: usize,
+        /// How far apart in time the samples of a pair may be, s.
+        tolerance_s: f64,
+        /// Pairs needed.
+        need: usize,
     },
     /// There is less data than gaps.
     #[error(

@@ -90,6 +90,60 @@ fn statistics_equal_numpy() {
 }
 
 #[test]
+fn compare_equals_pandas_and_scipy() {
+    for case in cases("compare") {
+        let name = case["name"].as_str().unwrap();
+        let (from, to) = (case["from"].as_f64().unwrap(), case["to"].as_f64().unwrap());
+        let of = |which: &str| {
+            let (times, values) = (numbers(&case[which]["times"]), numbers(&case[which]["values"]));
+            set(vec![Series::new(which, "degC", times, values)], from, to)
+        };
+        let params = CompareParams { tolerance_s: case["tolerance"].as_f64().unwrap() };
+        let analysis = compare(&of("a"), &of("b"), &params).unwrap();
+        let figures = case["figures"].as_object().unwrap();
+        assert_eq!(figures.len(), analysis.result.as_object().unwrap().len(), "{name}");
+        for (key, want) in figures {
+            let (got, what) = (&analysis.result[key], format!("{name}, {key}"));
+            match want.as_f64() {
+                Some(want) => {
+                    let got = got.as_f64().unwrap_or_else(|| panic!("{what} is null"));
+                    // Some are zero but for rounding; differences of stamps are known to a quarter of a microsecond.
+                    let rounding = if key == "separation" { 1e-6 } else { 1e-12 };
+                    assert!(
+                        (got - want).abs() <= 1e-8 * want.abs() + rounding,
+                        "{what}: {got} instead of {want}"
+                    );
+                }
+                None => assert!(got.is_null(), "{what}: {got}"),
+            }
+        }
+        assert_eq!((&*analysis.units["mean"], &*analysis.units["separation"]), ("degC", "s"));
+        assert!(!analysis.units.contains_key("slope"));
+        assert_eq!(analysis.plot.panels.len(), 3);
+    }
+}
+
+#[test]
+fn a_comparison_needs_pairs() {
+    let of = |times: Vec<f64>| {
+        let values = times.iter().map(|t| t.sin()).collect();
+        set(vec![Series::new("x", "m", times, values)], 0.0, 100.0)
+    };
+    let fails = |a: &SeriesSet, b: &SeriesSet, tolerance_s: f64| {
+        compare(a, b, &CompareParams { tolerance_s }).unwrap_err().to_string()
+    };
+    let (even, late) = (of(vec![0.0, 10.0, 20.0]), of(vec![5.0, 19.0]));
+    assert_eq!(
+        fails(&even, &late, 1.0),
+        "x and x: 1 samples of 3 have a sample of the other within 1 s, at least 2 are needed"
+    );
+    assert_eq!(fails(&even, &of(vec![200.0]), 1.0), "series x: 0 samples, at least 1 are needed");
+    assert!(fails(&even, &late, f64::NAN).contains("parameter tolerance is NaN"));
+    let two = set(vec![Series::default(), Series::default()], 0.0, 1.0);
+    assert!(fails(&two, &late, 1.0).starts_with("compare: needs two series"));
+}
+
+#[test]
 fn spectrum_equals_scipy() {
     for case in cases("spectrum") {
         let name = case["name"].as_str().unwrap();

@@ -283,14 +283,6 @@ impl Backend for Late {
     async fn execute(&self, _: &StepCall, _: &StepHandle) -> Result<StepOutcome, StepError> {
         Ok(StepOutcome::default())
     }
-    async fn resume(
-        &self,
-        call: &StepCall,
-        _: Option<Value>,
-        step: &StepHandle,
-    ) -> Result<StepOutcome, StepError> {
-        self.execute(call, step).await
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Jupyter notebooks as data: parameters written into them, what an executed one gave, a page made of it. Pure.
 //!
 //! * [`inject()`]: parameters in the way of papermill, for executors that take no parameters
-//! * [`values`], [`error`]: what an executed notebook says
+//! * [`values`], [`raised`]: what an executed notebook says
 //! * [`html()`]: a page to read, where nothing else makes one
 
 mod html;
@@ -42,12 +42,27 @@ pub fn values(notebook: &Value) -> Value {
     outputs.filter_map(|o| o.pointer("/data/application~1json")).last().cloned().unwrap_or_default()
 }
 
-/// The error that a cell of an executed notebook raised: its name and its message.
-pub fn error(notebook: &Value) -> Option<(String, String)> {
+/// An error that a cell of an executed notebook raised.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Raised {
+    /// The number that Jupyter shows beside it, `In [3]`; else its place among the cells with code, from 1.
+    pub cell: u64,
+    /// Class of the exception.
+    pub name: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// The last error that a cell raised.
+pub fn raised(notebook: &Value) -> Option<Raised> {
     let text = |output: &Value, key: &str| output[key].as_str().unwrap_or_default().to_owned();
-    let all = cells(notebook).iter().flat_map(outputs);
-    let raised = all.filter(|o| o["output_type"] == "error").last()?;
-    Some((text(raised, "ename"), text(raised, "evalue")))
+    let code = cells(notebook).iter().filter(|cell| cell["cell_type"] == "code");
+    let all = code.zip(1..).flat_map(|(cell, place)| {
+        let number = cell["execution_count"].as_u64().unwrap_or(place);
+        outputs(cell).filter(|o| o["output_type"] == "error").map(move |output| (number, output))
+    });
+    let (cell, output) = all.last()?;
+    Some(Raised { cell, name: text(output, "ename"), message: text(output, "evalue") })
 }
 
 fn cells(notebook: &Value) -> &[Value] {
@@ -100,8 +115,9 @@ mod tests {
             ]},
         ]});
         assert_eq!(values(&notebook), json!({"fwhm": 0.8}));
-        assert_eq!(error(&notebook), Some(("ZeroDivisionError".into(), "division by zero".into())));
+        let zero = Raised { cell: 2, name: "ZeroDivisionError".into(), message: "division by zero".into() };
+        assert_eq!(raised(&notebook), Some(zero));
         let empty = json!({"nbformat": 4, "cells": [{"cell_type": "markdown", "source": []}]});
-        assert_eq!((values(&empty), error(&empty)), (Value::Null, None));
+        assert_eq!((values(&empty), raised(&empty)), (Value::Null, None));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub use kafka::KafkaSeries;
 pub use request::{SeriesColumn, SeriesRequest};
-pub(crate) use request::{duration, split_topic};
+pub(crate) use request::{duration, series_of, split_topic};
 pub(crate) use rows::set;
 pub use rows::{MAX_ROWS, SeriesRow};
 

@@ -126,6 +126,33 @@ impl SeriesRequest {
     }
 }
 
+/// Keys that say which span of time; those of the first series hold for all that say nothing.
+const SPAN: [&str; 4] = ["range", "from", "to", "wait"];
+
+/// The `series` of a step's parameters, each as [`SeriesRequest::read`] takes it: one, or several as a list.
+pub(crate) fn series_of(params: &Json) -> Vec<Json> {
+    let all = match params.get("series") {
+        None => return Vec::new(),
+        Some(Json::Array(all)) => all.clone(),
+        Some(one) => return vec![one.clone()],
+    };
+    let first = all.first().and_then(Json::as_object).cloned().unwrap_or_default();
+    let filled = |mut one: Json| {
+        if let Some(own) = one.as_object_mut()
+            && !SPAN.iter().any(|key| own.contains_key(*key))
+        {
+            own.extend(
+                first
+                    .iter()
+                    .filter(|(key, _)| SPAN.contains(&key.as_str()))
+                    .map(|(k, v)| (k.clone(), v.clone())),
+            );
+        }
+        one
+    };
+    all.into_iter().map(filled).collect()
+}
+
 const KEYS: [&str; 8] = ["topic", "field", "fields", "packed", "range", "from", "to", "wait"];
 
 /// `ESS:301.tel_airFlow` as component, instance and SAL name.

@@ -338,7 +338,7 @@ impl BatchBackend {
         let folder = WorkFolder::of(&self.work, &memo.folder)
             .ok_or_else(|| StepError::unknown("the journal names no working folder of ours"))?;
         loop {
-            match folder.look() {
+            match folder.settled().await {
                 Found::NeverStarted => return self.begin_late(call, step).await,
                 Found::Lives => tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}

@@ -19,33 +19,30 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use salobj::Clock;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Backend, StepHandle};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::shelf::Shelf;
-use work_folder::{Found, Limits, WorkFolder};
+use running::{Resumed, Running, not_started};
+use work_folder::WorkFolder;
 
 pub mod answer;
 mod config;
+pub(super) mod running;
 #[cfg(test)]
 mod tests;
 pub(super) mod work_folder;
 
 pub use config::CommandConfig;
-pub(super) use config::environment;
+pub(super) use config::{environment, is_executable};
 
 /// Programs at a time.
 const CONCURRENCY: usize = 4;
-/// Between two looks at a program that an earlier process of ours started.
-const LOOK: Duration = Duration::from_millis(100);
-/// After a restart, for the reason why a step was being stopped.
-const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Parameters of a step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -96,21 +93,11 @@ impl Args {
     }
 }
 
-/// What is journaled before the program is started.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Memo {
-    /// Name of the working folder.
-    folder: String,
-}
-
 /// Carries out `command` steps.
 pub struct CommandBackend {
     /// Programs by name: the file and its first arguments.
     programs: BTreeMap<String, Vec<String>>,
-    environment: Vec<(String, String)>,
-    limits: Limits,
-    /// Working folders are made here.
-    work: PathBuf,
+    running: Running,
     shelf: Arc<dyn Shelf>,
     clock: Clock,
 }
@@ -130,7 +117,8 @@ impl CommandBackend {
     ) -> Result<CommandBackend, Vec<String>> {
         let programs = config.programs()?;
         let environment = config.environment(lookup)?;
-        Ok(CommandBackend { programs, environment, limits: config.limits(), work, shelf, clock })
+        let running = Running { work, environment, limits: config.limits() };
+        Ok(CommandBackend { programs, running, shelf, clock })
     }
 
     fn program(&self, name: &str) -> Result<&[String], String> {
@@ -146,41 +134,16 @@ impl CommandBackend {
             .map_err(|e| StepError::permanent(format!("the parameters of command do not fit: {e}")))?;
         let mut argv = self.program(&params.program).map_err(StepError::permanent)?.to_vec();
         argv.extend(params.args.texts());
-        let local = |e: std::io::Error| StepError::transient(format!("{e}; nothing was started"));
-        let folder = WorkFolder::make(&self.work, &call.id).map_err(local)?;
-        folder.write_request(&request(call, &params.input, &folder)).map_err(local)?;
-        step.record(&json!(Memo { folder: folder.name() })).await?;
-        if let Some(stop) = step.stopped() {
-            return Err(stop.error("nothing was started"));
-        }
-        let started = folder.start(&argv, &self.environment, &self.limits);
-        let mut child = started.map_err(|e| {
-            StepError::permanent(format!("program {} could not be started: {e}", params.program))
-        })?;
-        if let Some(id) = child.id() {
-            step.progress(&format!("pid {id}")).await;
-        }
-        tokio::select! {
-            // What it left behind says how it ended.
-            _ = child.wait() => folder.end_group(),
-            stop = step.stop_requested() => {
-                folder.stop().await;
-                drop(child.wait().await);
-                return Err(stop.error("the program was ended"));
-            }
-        }
+        let folder = self.running.folder(call)?;
+        folder.write_request(&request(call, &params.input, &folder)).map_err(not_started)?;
+        self.running.run(&folder, &argv, &params.program, step).await?;
         self.conclude(call, &folder).await
     }
 
     /// What the program's end means.
     async fn conclude(&self, call: &StepCall, folder: &WorkFolder) -> Result<StepOutcome, StepError> {
-        let Some(exit) = folder.exit() else {
-            return Err(StepError::unknown(
-                "the program ended without a trace (the machine may have been restarted, or somebody ended it); \
-                 it is not known what it did, and it is not run again",
-            ));
-        };
-        let files = folder.keep_files(&call.id, self.shelf.as_ref(), &self.limits).await;
+        let exit = running::exit(folder)?;
+        let files = folder.keep_files(&call.id, self.shelf.as_ref(), &self.running.limits).await;
         let log = folder.log();
         let mut end = answer::conclude(exit, folder.answer(), &log);
         let known: serde_json::Map<String, Value> =
@@ -196,32 +159,6 @@ impl CommandBackend {
         end
     }
 
-    async fn go_on(&self, call: &StepCall, memo: &Memo, step: &StepHandle) -> Result<StepOutcome, StepError> {
-        let folder = WorkFolder::of(&self.work, &memo.folder)
-            .ok_or_else(|| StepError::unknown("the journal names no working folder of ours"))?;
-        loop {
-            match folder.look() {
-                Found::Ended | Found::Gone if folder.was_stopped() && folder.exit() != Some(0) => {
-                    return Err(ended_by_us(step).await);
-                }
-                Found::Ended => {
-                    folder.end_group();
-                    return self.conclude(call, &folder).await;
-                }
-                Found::Lives => tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
-                    stop = step.stop_requested() => {
-                        folder.stop().await;
-                        return Err(stop.error("the program was ended"));
-                    }
-                },
-                Found::NeverStarted => return self.begin_late(call, step).await,
-                Found::Gone if call.resend_if_unknown => return self.begin_late(call, step).await,
-                Found::Gone => return self.conclude(call, &folder).await,
-            }
-        }
-    }
-
     /// After a restart nothing is begun for triggers that are too old.
     async fn begin_late(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {
         if let Some(stop) = step.stopped() {
@@ -229,15 +166,6 @@ impl CommandBackend {
         }
         super::in_time(call, self.clock.now())?;
         self.start(call, step).await
-    }
-}
-
-/// What is said of a program that an earlier process of ours ended. Why is told again in a moment, if it is the run that ends.
-async fn ended_by_us(step: &StepHandle) -> StepError {
-    let text = "the program was ended";
-    tokio::select! {
-        stop = step.stop_requested() => stop.error(text),
-        () = tokio::time::sleep(TOLD_AGAIN) => StepError::aborted(format!("{text} before the restart")),
     }
 }
 
@@ -278,9 +206,9 @@ impl Backend for CommandBackend {
         memo: Option<Value>,
         step: &StepHandle,
     ) -> Result<StepOutcome, StepError> {
-        match super::recalled::<Memo>(memo, "program")? {
-            None => self.begin_late(call, step).await,
-            Some(memo) => self.go_on(call, &memo, step).await,
+        match self.running.resume(call, memo, step).await? {
+            Resumed::Begin => self.begin_late(call, step).await,
+            Resumed::Ended(folder) => self.conclude(call, &folder).await,
         }
     }
 }

@@ -26,9 +26,9 @@ mod tests;
 /// Questions at a time; the EFD has a limit of its own.
 const CONCURRENCY: usize = 4;
 /// Rows of a result, if the rule says nothing.
-const ROWS: usize = 1000;
+pub(super) const ROWS: usize = 1000;
 /// Most values of a result: it is journaled with the run.
-const MOST_CELLS: usize = 20_000;
+pub(super) const MOST_CELLS: usize = 20_000;
 
 /// Parameters of a step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -134,19 +134,15 @@ impl EfdQueryBackend {
             Ok(file) => files.push(file),
             Err(e) => tracing::warn!("efd_query: {}: {e}", call.id),
         }
-        let columns: Map<String, Value> = (table.columns.iter())
-            .map(|c| (c.name.clone(), c.cells.iter().map(value).collect::<Vec<_>>().into()))
-            .collect();
         let known: Map<String, Value> = files.iter().map(|f| (f.name.clone(), json!(f.url))).collect();
-        let result = json!({
-            "time": table.times.iter().map(|t| t.0).collect::<Vec<_>>(), "columns": columns, "n": table.times.len(),
-            "truncated": table.truncated, "files": known,
-        });
+        let mut result = result(&table);
+        result["files"] = Value::Object(known);
         Ok(StepOutcome { result, files, ..StepOutcome::default() })
     }
 }
 
-fn columns(value: &Value) -> Result<Vec<TextColumn>, String> {
+/// Columns of an answer, as rules name them: a list, or a mapping with their kinds.
+pub(super) fn columns(value: &Value) -> Result<Vec<TextColumn>, String> {
     let one = |name: &str, kind: &str| TextColumn { name: name.to_owned(), text: kind == "text" };
     let columns: Vec<TextColumn> = match value {
         Value::Null => Vec::new(),
@@ -155,6 +151,17 @@ fn columns(value: &Value) -> Result<Vec<TextColumn>, String> {
         other => return Err(format!("columns {other} is no list of names")),
     };
     if columns.len() > 100 { Err("columns: 100 at most".to_owned()) } else { Ok(columns) }
+}
+
+/// A table as a result: `time`, `columns`, `n`, `truncated`.
+pub(super) fn result(table: &Table) -> Value {
+    let columns: Map<String, Value> = (table.columns.iter())
+        .map(|c| (c.name.clone(), c.cells.iter().map(value).collect::<Vec<_>>().into()))
+        .collect();
+    json!({
+        "time": table.times.iter().map(|t| t.0).collect::<Vec<_>>(), "columns": columns, "n": table.times.len(),
+        "truncated": table.truncated,
+    })
 }
 
 fn value(cell: &Cell) -> Value {
@@ -193,7 +200,8 @@ fn csv(table: &Table) -> String {
     lines.join("\n") + "\n"
 }
 
-fn class(error: &EfdError) -> StepError {
+/// What an error of the EFD means for a step that only asked.
+pub(super) fn class(error: &EfdError) -> StepError {
     match error.class() {
         ErrorClass::Unavailable => StepError::transient(error.to_string()),
         ErrorClass::Refused | ErrorClass::BadRequest => StepError::permanent(error.to_string()),
@@ -215,14 +223,5 @@ impl Backend for EfdQueryBackend {
             outcome = self.ask(call) => outcome,
             stop = step.stop_requested() => Err(stop.error("the EFD had not answered")),
         }
-    }
-
-    async fn resume(
-        &self,
-        call: &StepCall,
-        _memo: Option<Value>,
-        step: &StepHandle,
-    ) -> Result<StepOutcome, StepError> {
-        self.execute(call, step).await
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! 1. `rules/compile/backends/x.rs`: its key, the keys of its node (a table: kind, needed, what it is for; texts may be
 //!    templates, which is checked elsewhere), the fields of its result, whether it commands something. One line in `ALL`
-//!    there, and its name out of `LATER`. That gives checks with place and advice, the schema, types of results.
+//!    there. That gives checks with place and advice, the schema, types of results.
 //! 2. `steps/x.rs` (a folder `x/`, if it gets long): parameters (a serde struct, unknown keys refused), checks of their
 //!    values, [`Backend::execute`], [`Backend::resume`], classification of every error, tests. If the site has to say
 //!    something (an address, a secret, a list of what is allowed), the type of its section stands here, too.
@@ -23,7 +23,8 @@
 //! 9. What commands SAL components sends and finds again by [`crate::tasks::peers`].
 //! 10. If it has several peers that may be away by themselves (instances, services), name the parameter that says which in
 //!     [`peer`]: each is left alone by itself when it fails.
-//! 11. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
+//! 11. If it leaves something outside between the runs of a rule, it removes it when the rule is gone ([`Backend::rules`]).
+//! 12. If its result decides whether the step succeeded, say so in [`given`], for `results` in the tests of rule files.
 
 pub mod analysis;
 #[cfg(test)]
@@ -32,8 +33,11 @@ pub mod batch;
 pub mod command;
 pub mod efd_query;
 pub mod http;
+pub mod influx_task;
 #[cfg(test)]
 mod lives;
+pub mod notebook;
+mod notebooks;
 pub mod noteburst;
 pub mod ocps;
 pub mod sal;
@@ -58,6 +62,7 @@ pub use super::call::{
 };
 #[cfg(doc)]
 use super::driver::ABORT_GRACE;
+use crate::rules::Rule;
 
 /// A command that is to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +170,7 @@ pub(crate) fn given(backend: &str, result: &Value) -> Result<StepOutcome, StepEr
     match backend {
         "ocps" => ocps::given(result),
         "script_queue" => script_queue::given(result),
-        "uws" | "noteburst" => given_outcome(result),
+        "uws" | "noteburst" | "notebook" => given_outcome(result),
         _ => Ok(StepOutcome { result: result.clone(), ..StepOutcome::default() }),
     }
 }
@@ -252,7 +257,8 @@ pub trait Backend: Send + Sync {
     async fn execute(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError>;
 
     /// Goes on with a step that was handed over before a restart. `memo` is the last thing it recorded
-    /// ([`StepHandle::record`]); `None` means that it certainly did nothing to the outside yet.
+    /// ([`StepHandle::record`]); `None` means that it certainly did nothing to the outside yet. A backend that changes nothing
+    /// outside does it once more.
     ///
     /// # Errors
     /// What went wrong, classed; aborted if it was never started and it is too late to start now.
@@ -261,5 +267,16 @@ pub trait Backend: Send + Sync {
         call: &StepCall,
         memo: Option<Value>,
         step: &StepHandle,
-    ) -> Result<StepOutcome, StepError>;
+    ) -> Result<StepOutcome, StepError> {
+        drop(memo);
+        self.execute(call, step).await
+    }
+
+    /// The rules that there are, told when they change: what a backend keeps outside for a rule that is gone, it removes.
+    ///
+    /// # Errors
+    /// What could not be removed. It is told of the rules again, later.
+    async fn rules(&self, _all: &[Arc<Rule>]) -> Result<(), String> {
+        Ok(())
+    }
 }

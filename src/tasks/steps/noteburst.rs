@@ -8,8 +8,6 @@
 //! it is answered, its outcome is unknown, and it is not sent again unless the rule says `resend_if_unknown`. Once the job's
 //! id is journaled, a restart goes on looking. A job cannot be stopped: when the step is, it goes on to its own limit.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +17,12 @@ use salobj::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::notebooks::{self, Notebooks};
 use super::service::{Failure, Pauses, Service};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::notebook;
-use crate::tasks::shelf::{Content, Shelf, StepFile};
+use crate::tasks::shelf::Shelf;
 use wire::{Cell, End, Job, Submitted};
 
 mod config;
@@ -71,7 +70,7 @@ struct Memo {
 /// Carries out `noteburst` steps.
 pub struct NoteburstBackend {
     service: Service,
-    notebooks: PathBuf,
+    notebooks: Notebooks,
     poll: Duration,
     shelf: Arc<dyn Shelf>,
     clock: Clock,
@@ -89,38 +88,14 @@ impl NoteburstBackend {
         clock: Clock,
     ) -> Result<NoteburstBackend, Vec<String>> {
         let (service, poll) = config.service(lookup)?;
-        Ok(NoteburstBackend { service, notebooks: config.notebooks.clone(), poll, shelf, clock })
-    }
-
-    /// The file of a notebook, inside of the folder.
-    fn file(&self, name: &str) -> Result<PathBuf, String> {
-        let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
-        if !name.ends_with(".ipynb") || !name.split('/').all(plain) {
-            return Err(format!("{name:?} is no path of a notebook (*.ipynb) below the site's folder"));
-        }
-        let file = self.notebooks.join(name);
-        if !file.is_file() {
-            return Err(format!("this site has no notebook {name:?} in {}", self.notebooks.display()));
-        }
-        Ok(file)
-    }
-
-    /// The notebook with its parameters, as text.
-    fn source(&self, params: &Params, call: &StepCall) -> Result<String, String> {
-        let text = std::fs::read_to_string(self.file(&params.notebook)?)
-            .map_err(|e| format!("notebook {:?}: {e}", params.notebook))?;
-        let of = |e: notebook::BadNotebook| format!("notebook {:?}: {e}", params.notebook);
-        let mut notebook = notebook::parse(&text).map_err(of)?;
-        notebook::inject(&mut notebook, &params.parameters).map_err(of)?;
-        notebook["metadata"]["catcher"] = json!({"rule": call.rule, "run": call.id.run_id, "step": call.id.step, "attempt": call.id.attempt});
-        Ok(notebook.to_string())
+        Ok(NoteburstBackend { service, notebooks: Notebooks(config.notebooks.clone()), poll, shelf, clock })
     }
 
     async fn begin(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {
         let nothing = |e: String| StepError::permanent(format!("{e}; nothing was sent"));
         let params = read(&call.params).map_err(nothing)?;
         let body = json!({
-            "ipynb": self.source(&params, call).map_err(nothing)?,
+            "ipynb": self.notebooks.source(&params.notebook, &params.parameters, call).map_err(nothing)?,
             "kernel_name": params.kernel_name,
             "timeout": call.timeout.as_secs_f64(),
             "enable_retry": params.enable_retry,
@@ -205,7 +180,8 @@ impl NoteburstBackend {
                 return Err(error.with_result(result).with_backend_id(id));
             }
         };
-        let files = self.keep(call, &ipynb).await;
+        let name = call.params["notebook"].as_str().unwrap_or_default();
+        let files = notebooks::keep(self.shelf.as_ref(), &call.id, name, &ipynb).await;
         result["files"] = files.iter().map(|f| (f.name.clone(), json!(f.url))).collect::<Map<_, _>>().into();
         result["values"] = notebook::parse(&ipynb).map(|nb| notebook::values(&nb)).unwrap_or_default();
         match raised {
@@ -220,25 +196,6 @@ impl NoteburstBackend {
                 Err(StepError::permanent(text).with_result(result).with_backend_id(id))
             }
         }
-    }
-
-    /// What cannot be kept is told in our log only: the result counts without it.
-    async fn keep(&self, call: &StepCall, ipynb: &str) -> Vec<StepFile> {
-        let name = call.params["notebook"].as_str().unwrap_or_default();
-        let stem = name.rsplit('/').next().unwrap_or_default().trim_end_matches(".ipynb");
-        let mut contents = BTreeMap::from([(format!("{stem}.ipynb"), ipynb.to_owned())]);
-        match notebook::parse(ipynb) {
-            Ok(notebook) => drop(contents.insert(format!("{stem}.html"), notebook::html(&notebook, stem))),
-            Err(e) => tracing::warn!("noteburst: {}: {e}", call.id),
-        }
-        let mut files = Vec::new();
-        for (name, content) in contents {
-            match self.shelf.keep(&call.id, &name, Content::Bytes(content.as_bytes())).await {
-                Ok(file) => files.push(file),
-                Err(e) => tracing::warn!("noteburst: {}: {e}", call.id),
-            }
-        }
-        files
     }
 }
 
@@ -257,7 +214,7 @@ impl Backend for NoteburstBackend {
     }
 
     fn check(&self, params: &Value) -> Result<(), String> {
-        self.file(params.get("notebook").and_then(Value::as_str).unwrap_or_default()).map(drop)
+        self.notebooks.file(params.get("notebook").and_then(Value::as_str).unwrap_or_default()).map(drop)
     }
 
     async fn execute(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {

@@ -28,6 +28,40 @@ pub(super) struct TokenAt<'a> {
     pub(super) variable: Option<&'a str>,
     /// File.
     pub(super) file: Option<&'a PathBuf>,
+    /// The word before it; `Bearer` if empty.
+    pub(super) scheme: &'a str,
+}
+
+/// The keys that the sections of all web services have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section<'a> {
+    /// `url`.
+    pub(super) url: &'a str,
+    /// `token_env`, `token_file`.
+    pub(super) token: TokenAt<'a>,
+    /// `timeout_s`.
+    pub(super) timeout_s: f64,
+    /// `poll_interval_s`.
+    pub(super) poll_interval_s: f64,
+}
+
+impl Section<'_> {
+    /// The service, and the first pause between two looks at it. `problems` are those of the section's other keys.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the section.
+    pub(super) fn service(
+        self,
+        mut problems: Vec<String>,
+        lookup: Lookup<'_>,
+    ) -> Result<(Service, Duration), Vec<String>> {
+        let poll = seconds("poll_interval_s", self.poll_interval_s, 0.01, 60.0, &mut problems);
+        match Service::new(self.url, self.token, self.timeout_s, lookup) {
+            Ok(service) if problems.is_empty() => Ok((service, poll)),
+            Ok(_) => Err(problems),
+            Err(wrong) => Err(wrong.into_iter().chain(problems).collect()),
+        }
+    }
 }
 
 /// A service, ready for use.
@@ -83,16 +117,19 @@ impl Service {
         let authorization =
             match secret::read("token", token.variable, token.file.map(PathBuf::as_path), lookup) {
                 Ok(None) => None,
-                Ok(Some(secret)) => match HeaderValue::from_str(&format!("Bearer {}", secret.expose())) {
-                    Ok(mut value) => {
-                        value.set_sensitive(true);
-                        Some(value)
+                Ok(Some(secret)) => {
+                    let scheme = if token.scheme.is_empty() { "Bearer" } else { token.scheme };
+                    match HeaderValue::from_str(&format!("{scheme} {}", secret.expose())) {
+                        Ok(mut value) => {
+                            value.set_sensitive(true);
+                            Some(value)
+                        }
+                        Err(_) => {
+                            problems.push("token: it is no header value".to_owned());
+                            None
+                        }
                     }
-                    Err(_) => {
-                        problems.push("token: it is no header value".to_owned());
-                        None
-                    }
-                },
+                }
                 Err(problem) => {
                     problems.push(format!("{}: {}", problem.key, problem.problem));
                     None
@@ -250,7 +287,7 @@ impl Answer {
         }
     }
 
-    /// What the service says, in one short line; of an error list of FastAPI the messages.
+    /// What the service says, in one short line; of an error list of FastAPI the messages, of an error of InfluxDB its message.
     pub(super) fn words(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let Ok(json) = serde_json::from_str::<Value>(&text) else { return http::words(&text) };
@@ -263,6 +300,7 @@ impl Answer {
                 http::words(&each.collect::<Vec<_>>().join("; "))
             }
             Value::String(words) => http::words(words),
+            _ if json["message"].is_string() => http::words(&self::text(&json["message"])),
             _ if json == "" => "no reason given".to_owned(),
             _ => http::words(&text),
         }
@@ -404,13 +442,13 @@ mod tests {
     #[test]
     fn every_mistake_is_told_and_no_secret() {
         let env = |name: &str| (name == "TOKEN").then(|| "gt-se\ncret".to_owned());
-        let token = TokenAt { variable: Some("TOKEN"), file: None };
+        let token = TokenAt { variable: Some("TOKEN"), ..TokenAt::default() };
         let wrong = Service::new("ftp://x", token, 0.0, &env).unwrap_err().join("\n");
         for part in ["url: \"ftp://x\"", "timeout_s: 0", "token: it is no header value"] {
             assert!(wrong.contains(part), "{wrong}");
         }
         assert!(!wrong.contains("cret"));
-        let token = TokenAt { variable: Some("NONE"), file: None };
+        let token = TokenAt { variable: Some("NONE"), ..TokenAt::default() };
         let wrong = Service::new("https://me:pw@x", token, 1.0, &env).unwrap_err().join("\n");
         assert!(wrong.contains("credentials") && wrong.contains("token_env: the variable NONE"), "{wrong}");
     }

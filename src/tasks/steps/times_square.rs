@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::service::{Failure, Pauses, Service, TokenAt, seconds, text};
+use super::service::{Failure, Pauses, Section, Service, TokenAt, seconds, text};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::shelf::{Content, Shelf};
@@ -125,16 +125,20 @@ impl TimesSquareBackend {
         clock: Clock,
     ) -> Result<TimesSquareBackend, Vec<String>> {
         let mut problems = Vec::new();
-        let poll = seconds("poll_interval_s", config.poll_interval_s, 0.01, 60.0, &mut problems);
         let ask_again = seconds("ask_again_s", config.ask_again_s, 0.01, 600.0, &mut problems);
-        let token = TokenAt { variable: config.token_env.as_deref(), file: config.token_file.as_ref() };
-        match Service::new(&config.url, token, config.timeout_s, lookup) {
-            Ok(service) if problems.is_empty() => {
-                Ok(TimesSquareBackend { service, poll, ask_again, shelf, clock })
-            }
-            Ok(_) => Err(problems),
-            Err(wrong) => Err(wrong.into_iter().chain(problems).collect()),
-        }
+        let token = TokenAt {
+            variable: config.token_env.as_deref(),
+            file: config.token_file.as_ref(),
+            scheme: "Bearer",
+        };
+        let section = Section {
+            url: &config.url,
+            token,
+            timeout_s: config.timeout_s,
+            poll_interval_s: config.poll_interval_s,
+        };
+        let (service, poll) = section.service(problems, lookup)?;
+        Ok(TimesSquareBackend { service, poll, ask_again, shelf, clock })
     }
 
     /// The page of a step, with the values of its parameters. Times Square drops values that it does not know without a word.

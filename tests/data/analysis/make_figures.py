@@ -1,4 +1,4 @@
-"""Reference figures for src/tasks/analysis, made with numpy and scipy.
+"""Reference figures for src/tasks/analysis, made with numpy, scipy and pandas.
 
     python make_figures.py > figures.json
 
@@ -8,6 +8,7 @@ Every input is written into the file beside the figures, so that the tests need 
 import json
 
 import numpy as np
+import pandas as pd
 import scipy
 from scipy import signal, stats
 
@@ -149,6 +150,50 @@ def spectrum_case(name, values, rate, length, band=(None, None), drop=()):
     }
 
 
+def compare_case(name, times_a, a, times_b, b, tolerance, span=None):
+    """Nearest in time as pandas.merge_asof does it; the difference is b - a."""
+    first, last = span if span else (min(times_a[0], times_b[0]), max(times_a[-1], times_b[-1]))
+    of = lambda times, values: pd.DataFrame({"t": times, "v": values}).loc[lambda f: (f.t >= first) & (f.t <= last)]
+    left, right = of(times_a, a), of(times_b, b)
+    right = right.assign(tb=right.t, row=np.arange(len(right)))
+    joined = pd.merge_asof(left, right, on="t", direction="nearest", tolerance=tolerance, suffixes=("_a", "_b"))
+    pairs = joined.dropna(subset=["v_b"])
+    d = (pairs.v_b - pairs.v_a).to_numpy()
+    n = len(d)
+    flat = np.ptp(pairs.v_a) == 0 or np.ptp(pairs.v_b) == 0
+    fit = None if flat else stats.linregress(pairs.v_a, pairs.v_b)
+    errors = fit is not None and n > 2
+    worst = int(np.argmax(np.abs(d)))
+    residuals = None if flat else pairs.v_b - fit.intercept - fit.slope * pairs.v_a
+    return {
+        "name": name,
+        "a": {"times": np.asarray(times_a).tolist(), "values": np.asarray(a).tolist()},
+        "b": {"times": np.asarray(times_b).tolist(), "values": np.asarray(b).tolist()},
+        "tolerance": tolerance,
+        "from": float(first),
+        "to": float(last),
+        "figures": {
+            "n": n,
+            "unmatched": int(len(left) - n),
+            "unmatched_b": int(len(right) - pairs.row.nunique()),
+            "mean": float(np.mean(d)),
+            "mean_error": float(stats.sem(d)),
+            "median": float(np.median(d)),
+            "std": float(np.std(d, ddof=1)),
+            "rms": float(np.sqrt(np.mean(d**2))),
+            "max_abs": float(np.abs(d).max()),
+            "at_max_abs": float(pairs.t.iloc[worst]),
+            "correlation": None if flat else float(fit.rvalue),
+            "slope": None if flat else float(fit.slope),
+            "slope_error": float(fit.stderr) if errors else None,
+            "offset": None if flat else float(fit.intercept),
+            "offset_error": float(fit.intercept_stderr) if errors else None,
+            "residual_rms": None if flat else float(np.sqrt(np.mean(residuals**2))),
+            "separation": float(np.mean(np.abs(pairs.tb - pairs.t))),
+        },
+    }
+
+
 def main():
     rng = np.random.default_rng(20261121)
     n = 90
@@ -189,15 +234,40 @@ def main():
         spectrum_case("two gaps", shaking[:1000], 100.0, 250, drop=[(300, 320), (700, 710)]),
         spectrum_case("one segment", rng.normal(0, 1, 64), 2.0, 64),
     ]
+    start = 1795218000.0
+    slow = start + np.cumsum(rng.uniform(25.0, 35.0, 60))
+    fast = start + 7.0 + np.cumsum(rng.uniform(4.0, 6.0, 380))
+    truth = lambda t: 9.0 + 2.0 * np.sin((t - start) / 300.0)
+    compares = [
+        compare_case(
+            "slow against fast",
+            slow, truth(slow) + rng.normal(0, 0.1, len(slow)),
+            fast, 0.4 + 1.1 * truth(fast) + rng.normal(0, 0.2, len(fast)),
+            5.0,
+        ),
+        compare_case(
+            "a narrow tolerance and a part of the range",
+            fast, truth(fast), slow, truth(slow) + rng.normal(0, 0.3, len(slow)), 1.5, span=(start + 300.0, start + 1500.0),
+        ),
+        compare_case(
+            "equally near, the same stamp twice",
+            start + np.array([0.0, 10.0, 20.0, 30.0]), [1.0, 2.0, 4.0, 3.0],
+            start + np.array([5.0, 15.0, 20.0, 20.0, 29.0]), [1.5, 2.5, 9.0, 4.5, 3.5],
+            5.0,
+        ),
+        compare_case("a constant one", slow[:9], truth(slow[:9]), slow[:9] + 0.25, np.full(9, 7.5), 1.0),
+        compare_case("two pairs", slow[:2], [1.0, 3.0], slow[:2], [2.0, 5.0], 0.0),
+    ]
     print(
         json.dumps(
             {
-                "made_with": f"numpy {np.__version__}, scipy {scipy.__version__}",
+                "made_with": f"numpy {np.__version__}, scipy {scipy.__version__}, pandas {pd.__version__}",
                 "trend": trends,
                 "t_quantile": quantiles,
                 "jitter": jitters,
                 "statistics": plain,
                 "spectrum": spectra,
+                "compare": compares,
             }
         )
     )

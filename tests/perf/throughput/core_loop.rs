@@ -93,6 +93,7 @@ pub(crate) async fn run(env: &Env, topics: &[String], records: u64) -> anyhow::R
         meter: meter.clone(),
         requests,
         efd_inputs: tokio::sync::watch::channel(Default::default()).0,
+        rules_now: tokio::sync::watch::channel(None).0,
         reports,
         first: Vec::new(),
         record: None,

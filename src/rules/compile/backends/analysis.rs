@@ -1,4 +1,4 @@
-//! `analysis`: a built-in analysis of a series. Its parameters stand in `with`.
+//! `analysis`: a built-in analysis of a series, or of two that are compared. Its parameters stand in `with`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use super::{Backend, Fields, Form};
 use crate::rules::diagnose::suggest;
 use crate::rules::expr::prepass::parse_duration;
 use crate::rules::expr::scope::ResultType;
+use crate::rules::expr::units::factors;
 use crate::rules::schema::{FieldKind, SchemaSource};
 use crate::rules::spec::{At, TaskSpec};
 use crate::rules::template::Template;
 use crate::rules::yaml::{self, Node, Yaml};
 
-const ANALYSES: &[&str] = &["trend", "jitter", "statistics", "spectrum"];
-const LATER: &[&str] = &["compare"];
+const ANALYSES: &[&str] = &["trend", "jitter", "statistics", "spectrum", "compare"];
 
 pub(super) const BACKEND: Backend = Backend {
     key: "analysis",
@@ -27,10 +27,6 @@ pub(super) const BACKEND: Backend = Backend {
 
 fn check(work: &Work<'_>, analysis: &At<String>, with: Option<&Node>) {
     let (problems, name) = (work.problems, analysis.value.as_str());
-    if LATER.contains(&name) {
-        problems.add(analysis.span, format!("`analysis: {name}` is not in this version"));
-        return;
-    }
     if !ANALYSES.contains(&name) {
         let help = suggest(name, ANALYSES.iter().copied(), "analyses");
         problems.add_help(analysis.span, format!("there is no analysis \"{name}\""), help);
@@ -45,7 +41,12 @@ fn check(work: &Work<'_>, analysis: &At<String>, with: Option<&Node>) {
 /// The types of the results, with the unit of the series where they have it.
 fn result(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Fields> {
     let number = |unit: Option<&str>| ResultType::Number(unit.map(Arc::from));
-    let own = unit(schemas, task);
+    let series = task.with.as_ref().and_then(|with| with.0.get("series"));
+    let own = series.and_then(|node| match &node.value {
+        // That of the first: the second is converted.
+        Yaml::List(all) => unit(schemas, all.first()?),
+        _ => unit(schemas, node),
+    });
     let own = || ResultType::Number(own.clone());
     match task.backend.as_ref()?.node.json().as_str()?.trim() {
         "trend" => Some(vec![
@@ -80,13 +81,20 @@ fn result(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Fields> {
             fields.extend(["segments", "n", "gaps"].map(|key| (key, ResultType::Int)));
             Some(fields)
         }
+        "compare" => {
+            let names = ["mean", "mean_error", "median", "std", "rms", "max_abs", "offset", "offset_error"];
+            let mut fields: Fields = names.into_iter().chain(["residual_rms"]).map(|k| (k, own())).collect();
+            fields.extend(["at_max_abs", "separation"].map(|key| (key, number(Some("s")))));
+            fields.extend(["correlation", "slope", "slope_error"].map(|key| (key, number(None))));
+            fields.extend(["n", "unmatched", "unmatched_b"].map(|key| (key, ResultType::Int)));
+            Some(fields)
+        }
         _ => None,
     }
 }
 
-/// The unit of the series' field. Mistakes here are told when the step itself is compiled.
-fn unit(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Arc<str>> {
-    let series = task.with.as_ref()?.0.get("series")?;
+/// The unit of a series' field. Mistakes here are told when the step itself is compiled.
+fn unit(schemas: &dyn SchemaSource, series: &Node) -> Option<Arc<str>> {
     let text = |key: &str| series.get(key)?.scalar_text("");
     let (topic, field) = (text("topic")?, text("field")?);
     let (component, attribute) = topic.split_once('.')?;
@@ -102,12 +110,14 @@ fn unit(schemas: &dyn SchemaSource, task: &TaskSpec) -> Option<Arc<str>> {
 fn keys(work: &Work<'_>, analysis: &str, with: &Node) {
     let Some(mut f) = yaml::Fields::of(with, "`with`", work.problems) else { return };
     match f.get("series") {
-        Some(node) => series_keys(work, analysis, node),
+        Some(node) if analysis == "compare" => two_series(work, node),
+        Some(node) => series_keys(work, analysis, node, true),
         None => work.problems.add(with.span, format!("`analysis: {analysis}` needs `series`")),
     }
     let (durations, numbers): (&[&str], &[&str]) = match analysis {
         "trend" => (&["ahead"], &["limit", "confidence"]),
         "spectrum" => (&["segment"], &["from_hz", "to_hz"]),
+        "compare" => (&["tolerance"], &[]),
         _ => (&[], &[]),
     };
     for key in durations {
@@ -122,6 +132,14 @@ fn keys(work: &Work<'_>, analysis: &str, with: &Node) {
         {
             work.problems.add(n.span, format!("`{key}` must be a number"));
         }
+    }
+    if analysis == "compare" && f.get("tolerance").is_none() {
+        let help = "tolerance: 30s".to_owned();
+        work.problems.add_help(
+            with.span,
+            "`analysis: compare` needs `tolerance`: how far apart in time",
+            help,
+        );
     }
     if analysis == "trend"
         && let Some(n) = f.get("direction")
@@ -138,7 +156,32 @@ fn keys(work: &Work<'_>, analysis: &str, with: &Node) {
     f.finish();
 }
 
-fn series_keys(work: &Work<'_>, analysis: &str, node: &Node) {
+/// The two series of a comparison: their units are of one kind, and the second has the span of the first unless it says one.
+fn two_series(work: &Work<'_>, node: &Node) {
+    let Yaml::List(all) = &node.value else {
+        let help = "series: [{topic: ..., field: ..., range: 30m}, {topic: ..., field: ...}]".to_owned();
+        work.problems.add_help(node.span, "`compare` needs a list of two series", help);
+        return;
+    };
+    let [first, second] = all.as_slice() else {
+        work.problems.add(node.span, format!("`compare` needs two series, this is {}", all.len()));
+        return;
+    };
+    series_keys(work, "compare", first, true);
+    let own_span = ["range", "from", "to", "wait"].iter().any(|key| second.get(key).is_some());
+    series_keys(work, "compare", second, own_span);
+    if let (Some(a), Some(b)) = (unit(work.schemas, first), unit(work.schemas, second))
+        && factors(&b, &a).is_none()
+    {
+        work.problems.add(
+            second.span,
+            format!("this series is in \"{b}\", the first in \"{a}\": they cannot be compared"),
+        );
+    }
+}
+
+/// `needs_span`: it has to say which span of time.
+fn series_keys(work: &Work<'_>, analysis: &str, node: &Node, needs_span: bool) {
     let problems = work.problems;
     let Some(mut f) = yaml::Fields::of(node, "`series`", problems) else { return };
     let at = |n: &Node| n.scalar_text(&problems.source).map(|value| At { value, span: n.span });
@@ -201,7 +244,7 @@ fn series_keys(work: &Work<'_>, analysis: &str, node: &Node) {
     if let Some(n) = range {
         check_duration(work, n, "range");
     }
-    if range.is_none() && (from.is_none() || to.is_none()) {
+    if needs_span && range.is_none() && (from.is_none() || to.is_none()) {
         problems.add_help(
             node.span,
             "`series` needs a time span",

@@ -86,7 +86,8 @@ fn check(work: &Work<'_>, node: &Node) {
     }
 }
 
-fn columns(work: &Work<'_>, node: &Node) {
+/// The `columns` of a query in the words of the rule.
+pub(super) fn columns(work: &Work<'_>, node: &Node) {
     let problems = work.problems;
     let wanted = || "columns: [speed, n], or {speed: number, note: text}".to_owned();
     match node.get("columns").map(|n| (n, &n.value)) {

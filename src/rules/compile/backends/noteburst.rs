@@ -28,7 +28,7 @@ pub(super) const BACKEND: Backend = Backend {
                 "whether noteburst tries again after an error of the platform; true",
             ),
         ],
-        Some(check),
+        Some(notebook),
     ),
     result: |_, _| {
         Some(vec![
@@ -44,7 +44,8 @@ pub(super) const BACKEND: Backend = Backend {
     commands: true,
 };
 
-fn check(work: &Work<'_>, node: &Node) {
+/// Path and parameters of a notebook.
+pub(super) fn notebook(work: &Work<'_>, node: &Node) {
     if let Some(path) = node.get("notebook")
         && let Some(text) = path.scalar_text(&work.problems.source)
         && (!text.ends_with(".ipynb") || text.starts_with('/') || text.split('/').any(|part| part == ".."))

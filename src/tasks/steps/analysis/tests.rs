@@ -133,6 +133,8 @@ async fn sources_that_are_away_are_transient_and_wrong_parameters_are_not() {
         ("spectrum", json!({"ahead": null, "segment": "long"}), "unknown key ahead"),
         ("trend", json!({"series": {"topic": "ESS:301.tel_airFlow", "field": "spede", "range": 9}}), "spede"),
         ("trend", json!({"series": null}), "is not of the form"),
+        ("trend", json!({"series": []}), "needs `series`: 1, not 0"),
+        ("compare", json!({"ahead": null}), "needs `series`: 2, not 1"),
     ] {
         let mut params = wind();
         params.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -152,4 +154,49 @@ async fn a_stop_ends_it_at_once() {
         b.stop.send_replace(Some(Stop::Cancelled("not needed".into())));
     });
     assert_eq!(outcome.unwrap_err().class, ErrorClass::Aborted);
+}
+
+/// Gives each topic its own answer.
+struct Two;
+
+#[async_trait]
+impl SeriesSource for Two {
+    async fn read(&self, request: &SeriesRequest) -> Result<SeriesSet, SeriesError> {
+        let kelvin = request.index == Some(302);
+        let times: Vec<f64> =
+            (0..60).map(|n| 200.0 + 30.0 * f64::from(n) + if kelvin { 4.0 } else { 0.0 }).collect();
+        let value = |t: &f64| (t / 500.0).sin() + if kelvin { 273.15 + 0.5 } else { 0.0 };
+        let values = times.iter().map(value).collect();
+        let series = Series::new("temperature", if kelvin { "K" } else { "degC" }, times, values);
+        let source = if kelvin { Source::Efd } else { Source::Memory };
+        Ok(SeriesSet { series: vec![series], from: request.from, to: request.to, source, complete: !kelvin })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_series_are_compared_in_the_unit_of_the_first() {
+    let clock = Clock::scaled(Tai(2000.0), 1.0);
+    let backend = AnalysisBackend::new(Arc::new(Two), Arc::new(Schemas::embedded()), clock);
+    let b = Bench::new(Ok(rising(true)), false);
+    let params = json!({"tolerance": "10s", "series": [
+        {"topic": "ESS:301.tel_airFlow", "field": "speed", "range": "30m"}, {"topic": "ESS:302.tel_airFlow", "field": "speed"},
+    ]});
+    let outcome = backend.execute(&call("compare", params), &b.handle).await.unwrap();
+    let get = |key: &str| outcome.result[key].as_f64().unwrap();
+    assert!(
+        (get("mean") - 0.5).abs() < 0.01 && get("slope") > 0.99 && get("correlation") > 0.99,
+        "{}",
+        outcome.result
+    );
+    assert_eq!((&outcome.result["n"], &outcome.result["separation"]), (&json!(60), &json!(4.0)));
+    assert_eq!(
+        (&outcome.result["source"], &outcome.result["complete"]),
+        (&json!("memory, efd"), &json!(false))
+    );
+    assert_eq!(outcome.result["units"]["mean"], "degC");
+    let plot = outcome.plot.unwrap();
+    assert_eq!(plot.panels[1].label, "ESS:302 airFlow temperature");
+    let metres = Series::new("x", "m", vec![1.0], vec![1.0]);
+    assert!(convert(&mut metres.clone(), "K").unwrap_err().to_string().contains("cannot be made \"K\""));
+    assert!(convert(&mut metres.clone(), "").is_ok(), "an unknown unit is taken as it is");
 }

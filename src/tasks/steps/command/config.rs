@@ -130,6 +130,7 @@ fn executables(folder: &Path) -> Result<BTreeMap<String, Vec<String>>, String> {
     Ok(all)
 }
 
-fn is_executable(file: &Path) -> bool {
+/// Whether a file may be run.
+pub(in crate::tasks::steps) fn is_executable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

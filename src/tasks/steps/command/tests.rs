@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use salobj::Tai;
 
+use super::work_folder::Limits;
 use super::*;
 use crate::tasks::call::ErrorClass;
 use crate::tasks::steps::testing::{self, Bench, MemoryShelf};

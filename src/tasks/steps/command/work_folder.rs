@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -115,6 +115,18 @@ impl WorkFolder {
         self.write_input(&format!("{request}\n"))
     }
 
+    /// A file of its own in the folder.
+    pub(in crate::tasks::steps) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Puts a file into the folder; where it is.
+    pub(in crate::tasks::steps) fn write_file(&self, name: &str, content: &str) -> io::Result<PathBuf> {
+        let path = self.file(name);
+        fs::write(&path, content)?;
+        Ok(path)
+    }
+
     /// The program's standard input.
     pub(in crate::tasks::steps) fn write_input(&self, input: &str) -> io::Result<()> {
         fs::write(self.path.join("request"), input)
@@ -161,6 +173,20 @@ impl WorkFolder {
         }
         // It may have ended between the two looks.
         if self.exit().is_some() { Found::Ended } else { Found::Gone }
+    }
+
+    /// The same; one that has just started may not have written down yet which process it is.
+    pub(in crate::tasks::steps) async fn settled(&self) -> Found {
+        let mut left = GRACE;
+        loop {
+            match self.look() {
+                Found::Gone if self.group().is_none() && self.path.exists() && !left.is_zero() => {
+                    tokio::time::sleep(LOOK).await;
+                    left = left.saturating_sub(LOOK);
+                }
+                found => return found,
+            }
+        }
     }
 
     /// The exit code.
@@ -238,17 +264,19 @@ impl WorkFolder {
 
     /// Asks the program and all it started to end, and makes it so.
     pub(in crate::tasks::steps) async fn stop(&self) {
-        let Some(pid) = self.alive() else { return };
-        // Should we die over it, what ends without a trace is known to have been ended by us.
-        fs::write(self.path.join("stopped"), "").ok();
-        // What has ended meanwhile needs no signal.
-        kill_process_group(pid, Signal::TERM).ok();
-        let mut left = GRACE;
-        while test_kill_process_group(pid).is_ok() && !left.is_zero() {
-            tokio::time::sleep(LOOK).await;
-            left = left.saturating_sub(LOOK);
+        if let Some(pid) = self.alive() {
+            // Should we die over it, what ends without a trace is known to have been ended by us.
+            fs::write(self.path.join("stopped"), "").ok();
+            // What has ended meanwhile needs no signal.
+            kill_process_group(pid, Signal::TERM).ok();
+            let mut left = GRACE;
+            while test_kill_process_group(pid).is_ok() && !left.is_zero() {
+                tokio::time::sleep(LOOK).await;
+                left = left.saturating_sub(LOOK);
+            }
+            kill_process_group(pid, Signal::KILL).ok();
         }
-        kill_process_group(pid, Signal::KILL).ok();
+        self.end_strays();
     }
 
     /// Whether it was asked to end, by us or by an earlier process of ours.
@@ -261,6 +289,21 @@ impl WorkFolder {
         if let Some(pid) = self.group() {
             // Mostly there is nothing.
             kill_process_group(pid, Signal::KILL).ok();
+        }
+        self.end_strays();
+    }
+
+    /// Ends what left the process group (a kernel of Jupyter has a session of its own): it still has our environment.
+    fn end_strays(&self) {
+        let mark = format!("CATCHER_ARTIFACTS={}\0", self.artifacts().display()).into_bytes();
+        for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+            let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+            let Some(pid) = number.and_then(Pid::from_raw) else { continue };
+            // Those of others cannot be read.
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            if environment.windows(mark.len()).any(|part| part == mark) {
+                kill_process(pid, Signal::KILL).ok();
+            }
         }
     }
 

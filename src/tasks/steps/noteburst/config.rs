@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::service::{Service, TokenAt, seconds};
+use super::super::service::{Section, Service, TokenAt};
 
 /// noteburst: executes notebooks on the science platform. It is not at the summit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,15 +44,17 @@ impl NoteburstConfig {
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Service, Duration), Vec<String>> {
         let mut problems = Vec::new();
-        let poll = seconds("poll_interval_s", self.poll_interval_s, 0.01, 60.0, &mut problems);
         if !self.notebooks.is_dir() {
             problems.push(format!("notebooks: {} is no folder", self.notebooks.display()));
         }
-        let token = TokenAt { variable: self.token_env.as_deref(), file: self.token_file.as_ref() };
-        match Service::new(&self.url, token, self.timeout_s, lookup) {
-            Ok(service) if problems.is_empty() => Ok((service, poll)),
-            Ok(_) => Err(problems),
-            Err(wrong) => Err(wrong.into_iter().chain(problems).collect()),
-        }
+        let token =
+            TokenAt { variable: self.token_env.as_deref(), file: self.token_file.as_ref(), scheme: "Bearer" };
+        let section = Section {
+            url: &self.url,
+            token,
+            timeout_s: self.timeout_s,
+            poll_interval_s: self.poll_interval_s,
+        };
+        section.service(problems, lookup)
     }
 }

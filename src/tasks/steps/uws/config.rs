@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::service::{Service, TokenAt, seconds};
+use super::super::service::{Section, Service, TokenAt};
 use super::wire;
 
 /// The OCPS backend service. It runs whatever it is told and asks for no credentials, so rules can start only the jobs that
@@ -57,7 +57,6 @@ impl UwsConfig {
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Service, Duration), Vec<String>> {
         let mut problems = Vec::new();
-        let poll = seconds("poll_interval_s", self.poll_interval_s, 0.01, 60.0, &mut problems);
         if self.jobs.is_empty() {
             problems.push("jobs: none is listed, so no rule could start one".to_owned());
         }
@@ -73,10 +72,12 @@ impl UwsConfig {
                 wire::mistakes(&environment).into_iter().map(|p| format!("{place}.environment: {p}")),
             );
         }
-        match Service::new(&self.url, TokenAt::default(), self.timeout_s, lookup) {
-            Ok(service) if problems.is_empty() => Ok((service, poll)),
-            Ok(_) => Err(problems),
-            Err(wrong) => Err(wrong.into_iter().chain(problems).collect()),
-        }
+        let section = Section {
+            url: &self.url,
+            token: TokenAt::default(),
+            timeout_s: self.timeout_s,
+            poll_interval_s: self.poll_interval_s,
+        };
+        section.service(problems, lookup)
     }
 }
