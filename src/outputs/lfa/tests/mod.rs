@@ -114,7 +114,7 @@ fn open(dir: &Path) -> Lfa {
 }
 
 fn open_with(dir: &Path, options: LfaOptions) -> Lfa {
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     loop {
         let folder = ReportFolder::new(dir.join("reports"));
         let base = Box::new(|| OWN.to_owned());
