@@ -69,7 +69,7 @@ type Make = fn(&Means) -> Result<Shared, String>;
 type MakeFrom = fn(&Means, &CatcherConfig) -> Option<Result<Shared, Vec<String>>>;
 
 /// Backends that are there whatever the site configures.
-const FIXED: &[(&str, Make)] = &[("analysis", analysis), ("ocps", ocps)];
+const FIXED: &[(&str, Make)] = &[("analysis", analysis)];
 
 /// Backends that the configuration makes, most of them from a section in [`crate::config::BackendsConfig`].
 const CONFIGURED: &[(&str, MakeFrom)] = &[
@@ -80,6 +80,7 @@ const CONFIGURED: &[(&str, MakeFrom)] = &[
     ("influx_task", influx_task),
     ("notebook", notebook),
     ("noteburst", |means, c| web(means, c.backends.noteburst.as_ref(), NoteburstBackend::new)),
+    ("ocps", ocps),
     ("sal", sal),
     ("script_queue", script_queue),
     ("slack", slack),
@@ -92,11 +93,13 @@ fn analysis(means: &Means) -> Result<Shared, String> {
     Ok(Arc::new(AnalysisBackend::new(Arc::clone(&means.series), Arc::clone(&means.schemas), clock)))
 }
 
-fn ocps(means: &Means) -> Result<Shared, String> {
-    let component = means.library.component("OCPS").map_err(|e| e.to_string())?;
-    let site = Arc::clone(&means.site);
-    let allowed = move |intent: &Intent<'_>| site.allows(intent);
-    Ok(Arc::new(OcpsBackend::new(Arc::clone(&means.peers), component, Arc::new(allowed))))
+/// Made of `allowed_commands`: its steps wait for the configuration after a restart, too.
+fn ocps(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<String>>> {
+    let list = config.allowed_commands.clone();
+    let allowed = move |intent: &Intent<'_>| allows(&list, intent);
+    let component = means.library.component("OCPS").map_err(|e| vec![e.to_string()]);
+    let made = |component| OcpsBackend::new(Arc::clone(&means.peers), component, Arc::new(allowed));
+    Some(component.map(|component| Arc::new(made(component)) as Shared))
 }
 
 /// Made of `allowed_commands`, so that rules are checked against the list that comes with them.
