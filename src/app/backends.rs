@@ -157,11 +157,14 @@ fn http(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<Stri
     Some(made.map(|backend| Arc::new(backend) as Shared))
 }
 
+/// Makes the backend of a web service.
+type NewWeb<C, B> = fn(&C, Arc<dyn Shelf>, &dyn Fn(&str) -> Option<String>, Clock) -> Result<B, Vec<String>>;
+
 /// A web service is made of its section, and keeps files.
 fn web<C, B: Backend + 'static>(
     means: &Means,
     section: Option<&C>,
-    new: fn(&C, Arc<dyn Shelf>, &dyn Fn(&str) -> Option<String>, Clock) -> Result<B, Vec<String>>,
+    new: NewWeb<C, B>,
 ) -> Option<Result<Shared, Vec<String>>> {
     let (shelf, clock) = (Arc::clone(&means.shelf), means.domain.clock().clone());
     let made = new(section?, shelf, &|name| (means.secrets)(name), clock);

@@ -12,7 +12,7 @@
 //! When a backend's waiting line is full, the step ends at once as a transient error (and is tried again if its rule
 //! says so).
 //!
-//! Who goes next, and how fast, is decided by [`line`]. Results that are too large for an event are kept as files.
+//! Who goes next, and how fast, is decided by [`mod@line`]. Results that are too large for an event are kept as files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;

@@ -62,6 +62,8 @@ async fn every_detector_that_arrives_gets_one_job_and_what_is_missing_is_told() 
 
     // Order: each step begins once, never more than max_parallel at a time, and ends before the run does.
     let events = stage.seen.tasks();
+    let now = stage.now();
+    assert!(events.iter().all(|event| event.at.0 > 0.0 && event.at.0 <= now.0), "stamps of events");
     let (mut begun, mut going, mut most) = (BTreeSet::new(), BTreeSet::new(), 0);
     for event in events.iter().filter(|e| e.run == run.run && e.step.starts_with("isr[")) {
         if event.state >= SUCCEEDED {

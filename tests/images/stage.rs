@@ -1,7 +1,5 @@
 //! A whole Catcher on the embedded bus, with the camera, the OODS and the OCPS in simulation, and somebody who looks on.
 
-#![allow(dead_code, reason = "the test and the benchmark each use a part of it")]
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

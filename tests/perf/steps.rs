@@ -7,6 +7,7 @@
 //! `cargo bench --bench steps`
 
 #[path = "../images/stage.rs"]
+#[expect(dead_code, reason = "the test of images uses more of it")]
 mod stage;
 
 use std::sync::Arc;

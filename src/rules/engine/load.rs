@@ -63,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// The past has been read: [`Input::History`] no longer changes the rules that are loaded now.
+    /// The past has been read: [`super::Input::History`] no longer changes the rules that are loaded now.
     pub fn history_done(&mut self) {
         self.filling = false;
         self.going = true;

@@ -20,7 +20,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -34,6 +34,7 @@ use journal::{Run, Runs};
 use kinds::{KINDS, kind};
 use sides::{At, Sides};
 use table::{Outcome, State, Table};
+use tokio::time::Instant;
 
 /// For all kills, where nothing is asked of them.
 const SHORT: Duration = Duration::from_secs(30);
@@ -166,7 +167,7 @@ async fn killed_in_each_state_of_each_backend() {
 
     let bus = Bus::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sides = Sides::start(&bus, folder.path(), seed % 2 == 0).await;
+    let sides = Sides::start(&bus, folder.path(), seed.is_multiple_of(2)).await;
     let client = Client::open(&bus).await;
     let mut catcher = Catcher::new(&sides.config(), &kinds::rules());
     let (mut runs, mut table) = (Runs::default(), Table::default());
@@ -187,7 +188,7 @@ async fn killed_in_each_state_of_each_backend() {
         let states: Vec<State> = lacking.iter().map(|(_, state)| *state).collect();
         let Plan { cancel_at, kill_at } = plan(&mut random, &states);
         sides.trigger(n);
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let story = async {
             if let Some(at) = cancel_at {
                 tokio::time::sleep_until(start + at).await;
