@@ -94,7 +94,16 @@ fn the_demo_s_night_is_replayed_bit_by_bit_and_the_shipped_rules_do_the_same_on_
         let changes = all.iter().filter(|t| t["what"] == "severity");
         changes.map(|t| format!("{} {}", t["alarm"], t["severity"])).collect()
     };
-    assert_eq!(severities(&free), severities(&exact));
+    // What is due at the very end may be in one of them only: the records end a moment before the Catcher.
+    let to = last["to"].as_f64().unwrap();
+    let at_end = |all: &[Json]| all.iter().any(|t| t["what"] == "severity" && at(t) > to - 1.0);
+    let (mut replayed, mut seen) = (severities(&free), severities(&exact));
+    let both = replayed.len().min(seen.len());
+    assert!(replayed.len() == seen.len() || at_end(&free) || at_end(&exact), "{replayed:?} {seen:?} {to}");
+    assert!(replayed.len().max(seen.len()) <= both + 1, "{replayed:?} {seen:?}");
+    replayed.truncate(both);
+    seen.truncate(both);
+    assert_eq!(replayed, seen);
     let page = std::fs::read_to_string(plot).unwrap();
     assert!(page.contains("Wind.Forecast") && page.contains("class=\"run\""));
     // Damaged: told, not replayed.
