@@ -288,6 +288,7 @@ impl CoreLoop {
             tracing::warn!("the past of some topics is not read after {seconds} s; enabled all the same");
         }
         self.feed(Input::Enable, now, out);
+        self.noted = Positions::default();
         waiting.enable.take().map(|(reply, _)| reply)
     }
 
@@ -331,7 +332,7 @@ impl CoreLoop {
         let mut work = std::mem::take(out);
         if self.core.checkpoint_due() || work.iter().any(|o| matches!(o, Output::Record(_))) {
             self.core.step(Input::Checkpoint, self.clock.now(), &mut work);
-            let positions = serde_json::to_value(self.intake.positions()).expect("plain data");
+            let positions = serde_json::to_value(self.positions()).expect("plain data");
             work.push(Output::Record(Record::put("positions", positions)));
         }
         let batch = Batch::take(&mut work);
@@ -342,6 +343,16 @@ impl CoreLoop {
         }
         *out = work;
         Ok(())
+    }
+
+    /// Where a process that comes after this one has to go on: what was read but only held is read again.
+    fn positions(&self) -> Positions {
+        let mut positions = self.intake.positions();
+        if self.core.holds_missed() && !self.noted.next.is_empty() {
+            positions.at = self.noted.at;
+            positions.next.extend(self.noted.next.clone());
+        }
+        positions
     }
 
     async fn append(&mut self, batch: Batch) {
@@ -419,7 +430,10 @@ impl CoreLoop {
                     self.rules_now.send_replace(Some(all.collect()));
                 }
                 self.efd_inputs.send_replace(self.core.queries().map(str::to_owned).collect());
-                let noted = std::mem::take(&mut self.noted);
+                let noted = match self.core.holds_missed() {
+                    true => self.noted.clone(),
+                    false => std::mem::take(&mut self.noted),
+                };
                 while let Err(error) = self.intake.subscribe(self.core.subscriptions(), &noted).await {
                     tracing::warn!(error = %error, "cannot subscribe: {error}; trying again");
                     self.clock.sleep(JOURNAL_RETRY).await;

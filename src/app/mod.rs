@@ -117,7 +117,11 @@ pub async fn start(domain: &Domain, library: Library, options: Options) -> Resul
     let local = |what: &str, e: &dyn std::fmt::Display| StartError::Local(format!("{what}: {e}"));
     let data = &options.data_dir;
     std::fs::create_dir_all(data).map_err(|e| local(&format!("data folder {}", data.display()), &e))?;
-    let (store, recovered) = Store::open(&data.join("journal")).map_err(StartError::Local)?;
+    let (store, mut recovered) = Store::open(&data.join("journal")).map_err(StartError::Local)?;
+    if options.csc.initial_state.is_some_and(|state| state != SummaryState::Enabled) {
+        // Somebody wants it in another state: what was missed until it is ENABLED is not made up for.
+        recovered.entries.remove("csc");
+    }
     if recovered.torn_bytes > 0 {
         tracing::warn!(
             "the journal ended with {} bytes of an append that a crash cut short",

@@ -166,6 +166,10 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         self.settings = settings;
+        if self.restored {
+            // Somebody has given the command again: nothing goes on by itself any more.
+            self.missed = None;
+        }
         self.book.set_incident_owner(self.settings.incident_owner.clone());
         self.book.configure_storms(self.settings.storms);
         self.book.configure_windows(&self.settings.mute_windows, now);
@@ -329,8 +333,10 @@ impl Core {
 
     pub(super) fn enable(&mut self, now: Tai, out: &mut Vec<Output>) {
         self.enabled = true;
-        self.engine.wake(now);
         self.engine.history_done();
+        // Before the deadlines: they look at what is true by now.
+        self.make_up(now, out);
+        self.engine.wake(now);
         self.book.thaw(now);
         self.begin_waiting(now, out);
         let mut effects = Vec::new();
@@ -345,6 +351,7 @@ impl Core {
     pub(super) fn disable(&mut self, now: Tai, out: &mut Vec<Output>) {
         self.cancel_on_disable(now, out);
         self.enabled = false;
+        self.missed = None;
         self.engine.sleep();
         self.book.freeze();
         self.checkpoint_due = true;

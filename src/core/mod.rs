@@ -30,6 +30,7 @@ pub mod event;
 mod explain;
 mod history;
 mod links;
+mod missed;
 mod recover;
 mod rerun;
 pub mod rule_table;
@@ -224,6 +225,8 @@ pub struct Core {
     restored: bool,
     /// What `recover` found to be gone on with, until [`Input::Resume`].
     resumed: Vec<RunAction>,
+    /// What came before the process was back in ENABLED, if it goes there by itself.
+    missed: Option<missed::Missed>,
     /// Runs that ended before the restart and have no report yet, until [`Input::Resume`].
     unreported: Vec<String>,
     /// What rules read that is not on the bus.
@@ -257,6 +260,7 @@ impl Core {
             checkpoint_due: false,
             restored: false,
             resumed: Vec::new(),
+            missed: None,
             unreported: Vec::new(),
             links: links::Links::default(),
             next_transition: 1,
@@ -274,6 +278,7 @@ impl Core {
                 }
             }
             Input::Sample(sample) => {
+                self.miss(sample);
                 if !self.engine_step(RuleInput::Quiet(sample), now, out) {
                     return;
                 }

@@ -76,6 +76,9 @@ impl Core {
             Some(Err(e)) => problems.push(format!("journal entry {}: {e}", super::tell::STORM)),
         }
         self.recover_history(recovery.entries.get(HISTORY));
+        if recovery.entries.get("csc").and_then(|csc| csc.get("state")?.as_str()) == Some("ENABLED") {
+            self.expect_missed();
+        }
         for (name, value) in with_prefix(recovery.entries, "engine/") {
             self.saved_states.insert(name.to_owned(), value.clone());
         }

@@ -111,6 +111,9 @@ pub enum Input<'a> {
     Sample(&'a Sample<'a>),
     /// A record that has just come while nothing may happen (outside ENABLED): latched, fires nothing, raises nothing.
     Quiet(&'a Sample<'a>),
+    /// A record that came while the process was down, given quietly before: rules with `each` fire on it, as they would have
+    /// when it came, if it is not too old. Nothing is judged.
+    Missed(&'a Sample<'a>),
     /// A record of the past: fills latched values and windows of the rules that are new since `Engine::history_done`.
     /// Fires nothing, raises nothing.
     History(&'a Sample<'a>),

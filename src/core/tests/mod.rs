@@ -9,6 +9,7 @@ mod history;
 mod keys;
 mod links;
 mod live;
+mod missed;
 mod storm;
 mod tell;
 mod watcher;

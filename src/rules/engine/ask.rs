@@ -5,7 +5,7 @@ use std::sync::Arc;
 use salobj::Tai;
 
 use super::{Engine, RuleStatus};
-use crate::rules::flow::Subscriptions;
+use crate::rules::flow::{Sample, Subscriptions};
 use crate::rules::model::Rule;
 
 impl Engine {
@@ -25,6 +25,12 @@ impl Engine {
     /// True if a rule of this name can be triggered: also `<rule>.<key>`, for a key that is known.
     pub fn knows(&self, name: &str) -> bool {
         self.named(name).is_some()
+    }
+
+    /// True if a rule fires on messages such as this one.
+    pub fn fires_on(&self, sample: &Sample<'_>) -> bool {
+        let routes = self.routes.get(sample.topic.0 as usize).map_or(&[][..], |all| all.at(sample.sal_index));
+        routes.iter().any(|route| self.states[route.rule as usize].fires_on(std::slice::from_ref(route)))
     }
 
     /// Names of the alarms that a rule has: its own, or those of its keys.

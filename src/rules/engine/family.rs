@@ -304,12 +304,15 @@ impl Family {
         out: &mut Vec<Effect>,
     ) -> u64 {
         let (feed, subscriptions, now) = feed;
-        let live = feed == Feed::Live;
+        let live = feed.acts();
         let mut shared = 0;
         let mut refused = false;
         let mut touched = std::mem::take(&mut self.touched);
         touched.clear();
         for route in routes {
+            if feed == Feed::Missed && !parent.fires_on(std::slice::from_ref(route)) {
+                continue;
+            }
             let Some(from) = &route.member else {
                 let bit = parent.accept(route, sample, live);
                 if bit != 0 {
@@ -355,8 +358,9 @@ impl Family {
             let mut look = |family: &mut Family, at: usize, dirty: u64| {
                 if dirty != 0 {
                     count += 1;
-                    told |= family.act(parent, at, now, out, |state, out| {
-                        state.on_sample(dirty, sample, subscriptions, now, out);
+                    told |= family.act(parent, at, now, out, |state, out| match feed {
+                        Feed::Missed => state.on_missed(dirty, sample, subscriptions, now, out),
+                        _ => state.on_sample(dirty, sample, subscriptions, now, out),
                     });
                 }
             };

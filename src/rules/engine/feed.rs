@@ -11,7 +11,15 @@ use crate::rules::flow::{Effect, Sample, Subscriptions};
 pub(super) enum Feed {
     Live,
     Quiet,
+    Missed,
     History,
+}
+
+impl Feed {
+    /// Something may come of it.
+    pub(super) fn acts(self) -> bool {
+        matches!(self, Feed::Live | Feed::Missed)
+    }
 }
 
 impl Engine {
@@ -34,6 +42,7 @@ impl Engine {
                 let feed = if state.waiting && feed == Feed::Live { Feed::Quiet } else { feed };
                 let wanted = match feed {
                     Feed::Live => !state.enabled || state.may_evaluate(sample.sent.0, out),
+                    Feed::Missed => state.fires_on(own),
                     Feed::History if !state.filling => false,
                     _ => !state.filling || !state.has_taken(own[0].input, sample),
                 };
@@ -53,11 +62,12 @@ impl Engine {
             while k < routes.len() && routes[k].rule as usize == i {
                 let wanted = match feed {
                     Feed::Live if !state.waiting => true,
+                    Feed::Missed => state.fires_on(&routes[k..=k]),
                     Feed::History if !state.filling => false,
                     _ => !state.filling || !state.has_taken(routes[k].input, sample),
                 };
                 if wanted && !state.broken {
-                    let (route, live) = (&routes[k], feed == Feed::Live);
+                    let (route, live) = (&routes[k], feed.acts());
                     if route.plain {
                         dirty |= state.accept(route, sample, live);
                     } else {
@@ -68,7 +78,7 @@ impl Engine {
             }
             if dirty != 0
                 && !state.broken
-                && feed == Feed::Live
+                && feed.acts()
                 && state.enabled
                 && !state.waiting
                 && state.may_evaluate(sample.sent.0, out)
@@ -77,8 +87,9 @@ impl Engine {
                 state.touched = true;
                 let watch = stopwatch.filter(|_| evaluations.is_multiple_of(TIMED_OF));
                 let told = out.len();
-                state.guarded(watch, out, |state, out| {
-                    state.on_sample(dirty, sample, subscriptions, now, out)
+                state.guarded(watch, out, |state, out| match feed {
+                    Feed::Missed => state.on_missed(dirty, sample, subscriptions, now, out),
+                    _ => state.on_sample(dirty, sample, subscriptions, now, out),
                 });
                 attribute(out.get_mut(told..).unwrap_or_default(), sample, subscriptions);
                 if state.timed {

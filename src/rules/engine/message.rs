@@ -89,14 +89,46 @@ impl RuleState {
         }
         self.update_memory(dirty, now);
         if self.each & dirty != 0 {
-            let input = (self.each & dirty).trailing_zeros() as usize;
-            self.occasion("each", Some(input), || message_occurrence(sample, subscriptions), now, out);
+            self.on_each(dirty, sample, subscriptions, now, out);
         } else if self.edge_reads & dirty != 0 {
             self.edge(|| message_occurrence(sample, subscriptions), now, out);
         }
         if self.alarm_reads & dirty != 0 {
             self.judge_live(now, out);
         }
+    }
+
+    fn on_each(
+        &mut self,
+        dirty: u64,
+        sample: &Sample<'_>,
+        subscriptions: &Subscriptions,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        let input = (self.each & dirty).trailing_zeros() as usize;
+        self.occasion("each", Some(input), || message_occurrence(sample, subscriptions), now, out);
+    }
+
+    /// A message came while the process was down.
+    pub(super) fn on_missed(
+        &mut self,
+        dirty: u64,
+        sample: &Sample<'_>,
+        subscriptions: &Subscriptions,
+        now: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.each & dirty != 0 {
+            self.update_memory(dirty, now);
+            self.on_each(dirty, sample, subscriptions, now, out);
+        }
+    }
+
+    /// Messages on one of these ways fire, and taking one in a second time changes no window.
+    pub(super) fn fires_on(&self, routes: &[Route]) -> bool {
+        let window = |input: usize| self.has_windows && self.windows[input].is_some();
+        routes.iter().any(|route| self.each >> route.input & 1 == 1 && !window(usize::from(route.input)))
     }
 
     /// True if judging would change nothing, and judging is all that it does.

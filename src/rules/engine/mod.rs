@@ -103,6 +103,7 @@ impl Engine {
         match input {
             Input::Sample(sample) => self.sample(sample, now.0, Feed::Live, out),
             Input::Quiet(sample) => self.sample(sample, now.0, Feed::Quiet, out),
+            Input::Missed(sample) => self.sample(sample, now.0, Feed::Missed, out),
             Input::History(sample) => self.sample(sample, now.0, Feed::History, out),
             Input::Tick => {}
             Input::StepEnded { rule, run_id, ctx } => {
