@@ -14,6 +14,13 @@ use crate::tasks::state::TaskState;
 
 impl Core {
     pub(super) fn command(&mut self, command: Command, now: Tai, out: &mut Vec<Output>) -> Answer {
+        let other_rules = matches!(
+            command,
+            Command::AddRule { .. } | Command::RemoveRule { .. } | Command::PromoteRule { .. }
+        );
+        if other_rules && self.holds_missed() {
+            return Err(super::missed::BUSY.to_owned());
+        }
         match command {
             Command::AddRule { rules, enabled } => {
                 self.refuse_links(&rules)?;

@@ -11,6 +11,10 @@ use crate::rules::{Input as RuleInput, Sample, TopicId};
 /// Most messages that are kept; the oldest go first.
 const MOST: usize = 100_000;
 
+/// Why the rules cannot become others while messages are held: the messages know their topics by the rules of now.
+pub(super) const BUSY: &str =
+    "messages that came while the Catcher was down are being read; send the command again when it is ENABLED";
+
 /// A message, kept until the rules are awake.
 #[derive(Debug)]
 struct Held {

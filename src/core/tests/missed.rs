@@ -14,6 +14,10 @@ rules:
     inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed}}
     trigger: {each: wind, when: "wind > 28.0"}
     tasks: {job: {ocps: {index: 1, pipeline: b.yaml, data_query: "wind={{ wind }}"}}}
+  - name: Mean
+    inputs: {wind: {topic: "ESS:301.tel_airFlow", field: speed, filter: "speed > 28.0", window: 10m, reduce: count}}
+    trigger: {each: wind}
+    tasks: {job: {ocps: {index: 1, pipeline: c.yaml, data_query: "count={{ wind }}"}}}
 "#;
 
 impl World {
@@ -49,12 +53,23 @@ fn rules_fire_on_what_they_missed_if_it_is_not_too_old_and_alarms_show_what_is_t
     world.step(Input::Enable);
     assert!(!world.core.holds_missed());
     // 20 is 70 s old, 5 is not above the limit.
-    assert_eq!(world.asked(), ["wind=12.0", "wind=30.0", "wind=30.0"]);
+    // A window has each message once.
+    assert_eq!(world.asked(), ["count=1.0", "wind=12.0", "wind=30.0", "wind=30.0"]);
     assert_eq!(world.severity("Gust"), 1, "30 is over");
     // They are journaled: another crash starts nothing a second time.
     world.restart();
     world.step(Input::Enable);
-    assert_eq!(world.core.runs().active().count(), 3);
+    assert_eq!(world.core.runs().active().count(), 4);
+}
+
+#[test]
+fn the_rules_do_not_become_others_meanwhile() {
+    let mut world = World::missed(Some("ENABLED"));
+    let more = EACH.replace("Gust", "More").replace("Mean", "MoreMean");
+    assert!(world.add(&more, true).unwrap_err().contains("send the command again"));
+    world.step(Input::Enable);
+    assert_eq!(world.asked().len(), 4);
+    world.add(&more, true).unwrap();
 }
 
 #[test]

@@ -304,7 +304,11 @@ impl Family {
         out: &mut Vec<Effect>,
     ) -> u64 {
         let (feed, subscriptions, now) = feed;
-        let live = feed.acts();
+        let (live, acts) = (feed == Feed::Live, feed.acts());
+        let take = |state: &mut RuleState, route: &Route| match feed {
+            Feed::Missed => state.accept_again(route, sample),
+            _ => state.accept(route, sample, live),
+        };
         let mut shared = 0;
         let mut refused = false;
         let mut touched = std::mem::take(&mut self.touched);
@@ -314,10 +318,10 @@ impl Family {
                 continue;
             }
             let Some(from) = &route.member else {
-                let bit = parent.accept(route, sample, live);
+                let bit = take(parent, route);
                 if bit != 0 {
                     shared |= bit;
-                    self.states_mut().for_each(|state| drop_bit(state.accept(route, sample, live)));
+                    self.states_mut().for_each(|state| drop_bit(take(state, route)));
                 }
                 continue;
             };
@@ -343,10 +347,10 @@ impl Family {
             self.saw(parent, at, sample.sent.0);
             let fresh = self.by_key.len() > known || self.dropped > dropped;
             let Some(member) = self.members[at].as_mut() else { continue };
-            if fresh && live && parent.enabled {
+            if fresh && acts && parent.enabled {
                 member.state.say_key(out);
             }
-            let bit = member.state.accept(route, sample, live);
+            let bit = take(&mut member.state, route);
             match touched.iter_mut().find(|(other, _)| *other == at) {
                 Some((_, bits)) => *bits |= bit,
                 None => touched.push((at, bit)),
@@ -354,7 +358,7 @@ impl Family {
         }
         let mut count = 0;
         let mut told = false;
-        if live && parent.enabled {
+        if acts && parent.enabled {
             let mut look = |family: &mut Family, at: usize, dirty: u64| {
                 if dirty != 0 {
                     count += 1;

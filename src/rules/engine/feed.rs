@@ -67,8 +67,10 @@ impl Engine {
                     _ => !state.filling || !state.has_taken(routes[k].input, sample),
                 };
                 if wanted && !state.broken {
-                    let (route, live) = (&routes[k], feed.acts());
-                    if route.plain {
+                    let (route, live) = (&routes[k], feed == Feed::Live);
+                    if feed == Feed::Missed {
+                        state.guarded(None, out, |state, _| dirty |= state.accept_again(route, sample));
+                    } else if route.plain {
                         dirty |= state.accept(route, sample, live);
                     } else {
                         state.guarded(None, out, |state, _| dirty |= state.accept(route, sample, live));

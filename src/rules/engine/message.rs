@@ -125,10 +125,20 @@ impl RuleState {
         }
     }
 
-    /// Messages on one of these ways fire, and taking one in a second time changes no window.
+    /// Messages on one of these ways fire.
     pub(super) fn fires_on(&self, routes: &[Route]) -> bool {
-        let window = |input: usize| self.has_windows && self.windows[input].is_some();
-        routes.iter().any(|route| self.each >> route.input & 1 == 1 && !window(usize::from(route.input)))
+        routes.iter().any(|route| self.each >> route.input & 1 == 1)
+    }
+
+    /// [`RuleState::accept`] for a message that was taken in quietly before: it is the newest once more, but windows and keys
+    /// have it already.
+    pub(super) fn accept_again(&mut self, route: &Route, sample: &Sample<'_>) -> u64 {
+        let window = self.has_windows && self.windows[usize::from(route.input)].is_some();
+        if !window && route.key.is_none() {
+            return self.accept(route, sample, true);
+        }
+        let passes = !route.filtered || self.passes(route, sample);
+        u64::from(passes) << route.input
     }
 
     /// True if judging would change nothing, and judging is all that it does.
