@@ -15,6 +15,7 @@ mod schema;
 mod schemas;
 mod tasks;
 mod topics;
+mod which;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -12,11 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets};
 use futures::StreamExt;
-use salobj::{Clock, Domain, Remote, RemoteOptions, Sample, Tai, Value};
+use salobj::{Clock, Remote, Sample, Tai, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::outside::{Bus as Connection, Outside};
-use super::topics::XmlDir;
+use super::outside::Outside;
+use super::which::Which;
 use crate::alarms::{AlarmSnapshot, Severity, Tree, meant};
 
 /// How long a command may take.
@@ -53,7 +53,7 @@ pub(super) enum Command {
         #[arg(long)]
         tree: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// Mute alarms, or show which ones it would mute.
     #[command(after_help = "Examples:
@@ -81,7 +81,7 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// Show what happened to alarms: every change of severity, acknowledgement, mute and escalation, the newest last.
     #[command(after_help = "Examples:
@@ -124,19 +124,6 @@ pub(super) enum Command {
         #[command(flatten)]
         folder: folder::Folder,
     },
-}
-
-/// Which Catcher, and how it is shown.
-#[derive(Debug, clap::Args)]
-pub(super) struct Bus {
-    /// SAL index of the Catcher.
-    #[arg(long, default_value_t = 1)]
-    index: i32,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    xml: XmlDir,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -185,10 +172,7 @@ async fn act(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
     let (Command::List { bus, .. } | Command::Mute { bus, .. }) = &command else {
         bail!("this command does not go over the bus")
     };
-    let Connection { transport, env } = outside.bus()?;
-    let domain = Domain::new(transport, Clock::System, env);
-    let component = bus.xml.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
-    let remote = Remote::open(&domain, component, bus.index, RemoteOptions::include(["alarm"])).await?;
+    let (domain, remote) = bus.remote(outside, "alarm").await?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let done = carry_out(&command, &remote, domain.clock(), &mut out).await;
     remote.close().await;

@@ -140,7 +140,8 @@ async fn a_site_is_told_and_an_operator_answers() {
     let running = site.catcher(2, &data).await;
     let domain = site.bus.domain(3);
     let component = sal_idl::Library::embedded().component("Catcher").unwrap();
-    let remote = Remote::open(&domain, component, 1, RemoteOptions::include(["alarm"])).await.unwrap();
+    let remote =
+        Remote::open(&domain, component, 1, salobj::RemoteOptions::include(["alarm"])).await.unwrap();
 
     let list = said(line(&["list"]), &remote, &site.bus.clock).await;
     assert!(list.contains("Wind.High") && list.contains("Wind.Low"), "{list}");
@@ -214,7 +215,8 @@ async fn a_site_is_told_and_an_operator_answers() {
     let running = site.catcher(4, &data).await;
     let domain = site.bus.domain(5);
     let component = sal_idl::Library::embedded().component("Catcher").unwrap();
-    let remote = Remote::open(&domain, component, 1, RemoteOptions::include(["alarm"])).await.unwrap();
+    let remote =
+        Remote::open(&domain, component, 1, salobj::RemoteOptions::include(["alarm"])).await.unwrap();
     let all: Json =
         serde_json::from_str(&said(line(&["list", "--json"]), &remote, &site.bus.clock).await).unwrap();
     assert_eq!(

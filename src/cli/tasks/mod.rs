@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 use futures::{Stream, StreamExt};
-use salobj::{AckCode, AckError, Clock, Domain, Remote, RemoteOptions, Sample, Tai, Value};
+use salobj::{AckCode, AckError, Clock, Remote, Sample, Tai, Value};
 use serde_json::json;
 
-use super::outside::{Bus as Connection, Outside};
+use super::outside::Outside;
 use super::progress::Progress;
-use super::topics::XmlDir;
+use super::which::Which;
 use told::{Run, Told};
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ pub(super) enum Command {
         #[arg(long)]
         watch: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// Show a run with its steps. Of the items of a `foreach` the numbers are shown, and those that failed.
     #[command(after_help = "Examples:
@@ -85,7 +85,7 @@ Exit code with --watch: 0 the run succeeded, 1 it did not.")]
         #[arg(long)]
         watch: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// End a run; for one that failed: take it off the list of failed runs.
     #[command(after_help = "Examples:
@@ -98,7 +98,7 @@ Exit code with --watch: 0 the run succeeded, 1 it did not.")]
         #[arg(long, default_value = "")]
         reason: String,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// Run the tasks of a run that has ended again, on the same inputs, as a new run.
     #[command(after_help = "Examples:
@@ -116,7 +116,7 @@ Exit code with --watch: 0 the new run succeeded, 1 it did not.")]
         #[arg(long)]
         watch: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
     /// Print what the steps of a run said: their errors, and what their programs wrote to their standard error.
     #[command(after_help = "Examples:
@@ -136,25 +136,12 @@ Exit code: 0 all of it was read, 1 a log is not there any more.")]
         #[arg(long)]
         failed: bool,
         #[command(flatten)]
-        bus: Bus,
+        bus: Which,
     },
 }
 
-/// Which Catcher, and how it is shown.
-#[derive(Debug, clap::Args)]
-pub(super) struct Bus {
-    /// SAL index of the Catcher.
-    #[arg(long, default_value_t = 1)]
-    index: i32,
-    /// As JSON; what is followed as a line for each change.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    xml: XmlDir,
-}
-
 impl Command {
-    fn bus(&self) -> &Bus {
+    fn bus(&self) -> &Which {
         match self {
             Command::List { bus, .. }
             | Command::Show { bus, .. }
@@ -172,11 +159,8 @@ pub(super) fn run(command: Command, outside: &Outside) -> anyhow::Result<ExitCod
 }
 
 async fn act(command: Command, outside: &Outside) -> anyhow::Result<ExitCode> {
-    let Connection { transport, env } = outside.bus()?;
-    let domain = Domain::new(transport, Clock::System, env);
     let bus = command.bus();
-    let component = bus.xml.library()?.with_compiled_in("Catcher")?.component("Catcher")?;
-    let remote = Remote::open(&domain, component, bus.index, RemoteOptions::include(["task"])).await?;
+    let (domain, remote) = bus.remote(outside, "task").await?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let done = carry_out(&command, &remote, domain.clock(), &mut out).await;
     remote.close().await;

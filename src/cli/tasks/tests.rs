@@ -83,8 +83,9 @@ impl Site {
         };
         let running = app::start(&bus.domain(2), sal_idl::Library::embedded(), options).await.unwrap();
         let component = sal_idl::Library::embedded().component("Catcher").unwrap();
-        let remote =
-            Remote::open(&bus.domain(3), component, 1, RemoteOptions::include(["task"])).await.unwrap();
+        let remote = Remote::open(&bus.domain(3), component, 1, salobj::RemoteOptions::include(["task"]))
+            .await
+            .unwrap();
         Site { bus, folder, running, remote }
     }
 
@@ -196,7 +197,8 @@ async fn the_same_over_a_broker() {
 async fn a_catcher_that_is_not_there_is_told_as_such() {
     let bus = TestBus::memory().0;
     let component = sal_idl::Library::embedded().component("Catcher").unwrap();
-    let remote = Remote::open(&bus.domain(2), component, 3, RemoteOptions::include(["task"])).await.unwrap();
+    let remote =
+        Remote::open(&bus.domain(2), component, 3, salobj::RemoteOptions::include(["task"])).await.unwrap();
     let ack = remote.command("showTasks").unwrap().start(&[], Duration::from_millis(50), true).await;
     let told = refused(ack.unwrap_err(), 3, "showTasks").to_string();
     assert!(

@@ -201,7 +201,7 @@ impl Backend for NotebookBackend {
     }
 
     fn check(&self, params: &Value) -> Result<(), String> {
-        self.notebooks.file(params.get("notebook").and_then(Value::as_str).unwrap_or_default()).map(drop)
+        self.notebooks.check(params)
     }
 
     async fn execute(&self, call: &StepCall, step: &StepHandle) -> Result<StepOutcome, StepError> {

@@ -29,6 +29,14 @@ impl Notebooks {
         Ok(file)
     }
 
+    /// Whether the parameters of a step name a notebook that is there.
+    ///
+    /// # Errors
+    /// See [`Notebooks::file`].
+    pub(super) fn check(&self, params: &Value) -> Result<(), String> {
+        self.file(params.get("notebook").and_then(Value::as_str).unwrap_or_default()).map(drop)
+    }
+
     /// The notebook with its parameters, as text.
     ///
     /// # Errors
