@@ -27,6 +27,7 @@ use reqwest::Method;
 use salobj::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::service::{Failure, Pauses, Service};
 use super::{Backend, StepHandle, efd_query, in_time, recalled};
@@ -71,7 +72,7 @@ struct Watched {
 
 /// Carries out `influx_task` steps.
 pub struct InfluxTaskBackend {
-    service: Service,
+    service: Arc<Service>,
     efd: Arc<dyn Efd>,
     org: String,
     buckets: BTreeSet<String>,
@@ -79,6 +80,8 @@ pub struct InfluxTaskBackend {
     /// Whose tasks they are: `Catcher:1`.
     owner: String,
     clock: Clock,
+    /// Held from the look-up of a task until it is made: runs of one rule at the same time must not make two.
+    making: Arc<Mutex<()>>,
 }
 
 impl InfluxTaskBackend {
@@ -95,7 +98,8 @@ impl InfluxTaskBackend {
         let (service, poll) = config.service(lookup)?;
         let efd = config.efd(lookup)?;
         let (org, buckets) = (config.org.clone(), config.write_buckets.iter().cloned().collect());
-        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock })
+        let (service, making) = (Arc::new(service), Arc::default());
+        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock, making })
     }
 
     fn name(&self, rule: &str, step: &str) -> String {
@@ -142,6 +146,7 @@ impl InfluxTaskBackend {
 
     /// The one task of that name, as the rule says it.
     async fn made(&self, wanted: &Wanted) -> Result<Task, Failure> {
+        let one = Arc::clone(&self.making).lock_owned().await;
         let mut found = self.find(&wanted.name).await?.into_iter();
         let path = ["api", "v2", "tasks"];
         let (request, task) = match found.next() {
@@ -169,7 +174,17 @@ impl InfluxTaskBackend {
         }
         match (request, task) {
             (None, Some(task)) => Ok(task),
-            (Some(request), _) => self.service.send(request).await.map_err(Failure::Lost)?.json(),
+            (Some(request), _) => {
+                let service = Arc::clone(&self.service);
+                // It comes to its end also if this step is stopped meanwhile: the next look-up sees what came of it.
+                let sent = tokio::spawn(async move {
+                    let answer = service.send(request).await;
+                    drop(one);
+                    answer
+                });
+                let answer = sent.await.map_err(|e| Failure::Garbled(e.to_string()))?;
+                answer.map_err(Failure::Lost)?.json()
+            }
             (None, None) => Err(Failure::Garbled("no task".to_owned())),
         }
     }

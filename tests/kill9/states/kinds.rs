@@ -70,6 +70,21 @@ pub(crate) const KINDS: &[Kind] = &[
         acts: true,
     },
     Kind {
+        name: "notebook",
+        task: r#"notebook: {notebook: act.ipynb, parameters: {n: "{{ go }}"}}"#,
+        states: &[Unrecorded, Recorded, Running, Finishing, Stopping],
+        looks_up: true,
+        acts: true,
+    },
+    Kind {
+        name: "influx_task",
+        // All runs of the rule share the task; somebody removes it now and then.
+        task: r#"influx_task: {every: 10s, keep: rule, flux: "from(bucket: \"efd\") |> range(start: -1m) |> to(bucket: \"derived\")"}"#,
+        states: &[Unrecorded, Recorded, Unanswered, Running, Stopping, Retrying],
+        looks_up: true,
+        acts: true,
+    },
+    Kind {
         name: "sal",
         task: r#"sal: {component: Test, index: 1, command: setScalars, fields: {int0: "{{ go }}"}, then: {event: scalars, where: {int0: "{{ go }}"}, timeout: 1m}}"#,
         // A command cannot be taken back: the step ends at once.

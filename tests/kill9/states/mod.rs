@@ -95,6 +95,7 @@ fn state(run: &Run, count: usize, at: At) -> Option<State> {
     let known = match run.kind.as_str() {
         "uws" | "noteburst" => memo.is_some_and(|m| !m["job_id"].is_null()),
         "batch" => memo.is_some_and(|m| !m["cluster"].is_null()),
+        "influx_task" => memo.is_some_and(|m| !m["watched"].is_null()),
         "ocps" => memo.is_some_and(|m| !m["known"]["job_id"].is_null()),
         "script_queue" => memo.is_some_and(|m| !m["known"]["script"].is_null()),
         "sal" => at != At::Waiting,

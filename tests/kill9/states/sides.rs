@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use catcher::sim::influx::{self, SimInflux};
+use catcher::sim::influx_tasks::{self, SimInfluxTasks};
 use catcher::sim::noteburst::{self, SimNoteburst};
 use catcher::sim::ocps::{self, EventOrder, OcpsControl, OcpsScript};
 use catcher::sim::peer::{Asked, Pace, Peer, Plays, Reply};
@@ -37,6 +39,9 @@ pub(crate) struct Sides {
     times_square: SimTimesSquare,
     acts: Peer<Acts>,
     influx: SimInflux,
+    tasks: SimInfluxTasks,
+    /// How often somebody removed the task of a rule.
+    removed: AtomicUsize,
     ocps: OcpsControl,
     queue: QueueControl,
     csc: Csc,
@@ -59,6 +64,8 @@ impl Sides {
             times_square: SimTimesSquare::start(Default::default()).await.expect("there is a port"),
             acts: Peer::start(Acts::default()).await.expect("there is a port"),
             influx: SimInflux::start().await.expect("there is a port"),
+            tasks: SimInfluxTasks::start(Default::default()).await.expect("there is a port"),
+            removed: AtomicUsize::new(0),
             ocps: {
                 let script = OcpsScript {
                     first_ack: MS(300),
@@ -116,6 +123,9 @@ impl Sides {
         self.times_square.pace(&format!("{page}/html?"), pace(300, 400, 0.1, 0.0));
         self.times_square.pace(&page, pace(200, 200, 0.2, 0.0));
         self.times_square.play(|play| play.by_itself = false);
+        self.tasks.pace("GET /api/v2/tasks?", pace(300, 300, 0.1, 0.0));
+        self.tasks.pace("POST /api/v2/tasks", pace(300, 400, 0.2, 0.2));
+        self.tasks.pace("GET /api/v2/tasks/", pace(100, 100, 0.0, 0.05));
         self.acts.pace("POST /keyed/", pace(400, 400, 0.15, 0.15));
         self.acts.pace("POST /plain/", pace(400, 400, 0.3, 0.05));
         self.acts.pace("POST /hook", pace(400, 400, 0.3, 0.05));
@@ -135,6 +145,7 @@ impl Sides {
         write("notebooks/act.ipynb", &notebook.to_string());
         write("token", noteburst::TOKEN);
         write("act.sh", ACT);
+        write("papermill.sh", PAPERMILL);
         for (name, seconds) in [("before", "0.15"), ("after", "0.2"), ("slow_removal", "0.3")] {
             write(&format!("state/control/{name}"), seconds);
         }
@@ -150,11 +161,7 @@ impl Sides {
             "environment": {"FAKE_BATCH": path("state")}, "poll_interval_s": 0.25,
         });
         let service = |at: &str, header: Option<&str>| json!({"url": format!("{}{at}", self.acts.url()), "idempotency_header": header});
-        let act = [
-            "/bin/sh".into(),
-            path("act.sh").to_string_lossy().into_owned(),
-            path("ledger").to_string_lossy().into_owned(),
-        ];
+        let program = |name: &str, ledger: &str| json!(["/bin/sh", path(name), path(ledger)]);
         let job = json!({"command": "true", "environment": {"PIPELINE_URL": "true.yaml"}});
         let config = json!({
             "auto_acknowledge_delay_s": 0, "auto_unacknowledge_delay_s": 0,
@@ -165,13 +172,18 @@ impl Sides {
             "instances": [{"sal_index": 1, "rules": ["kill.yaml"]}],
             "efd": self.influx.config2(),
             "receivers": [{"name": "team", "slack": {"webhook_env": "KILL_SLACK"}}],
-            "max_concurrent_steps": {"slack": 4, "noteburst": 8, "command": 8},
+            "max_concurrent_steps": {"slack": 4, "noteburst": 8, "command": 8, "notebook": 8},
             "backends": {
                 "uws": {"url": self.uws.url(), "jobs": {"act": job}, "poll_interval_s": 0.25},
                 "noteburst": {"url": self.noteburst.url(), "token_file": path("token"), "notebooks": path("notebooks"), "poll_interval_s": 0.25},
                 "times_square": {"url": self.times_square.url(), "token_file": path("token"), "ask_again_s": 0.5, "poll_interval_s": 0.25},
                 "http": {"services": {"keyed": service("/keyed", Some("Idempotency-Key")), "plain": service("/plain", None)}},
-                "command": {"programs": {"act": act}},
+                "command": {"programs": {"act": program("act.sh", "commands")}},
+                "notebook": {"program": program("papermill.sh", "papers"), "notebooks": path("notebooks")},
+                "influx_task": {
+                    "url": self.tasks.url(), "org": influx_tasks::ORG, "token_env": "KILL_TASKS", "write_buckets": ["derived"],
+                    "poll_interval_s": 0.25,
+                },
                 "script_queue": {"queues": [{"index": 1, "scripts": ["kill/*.py"]}]},
                 "batch": batch,
             },
@@ -186,6 +198,7 @@ impl Sides {
         vec![
             ("KILL_SLACK".to_owned(), format!("{}/hook", self.acts.url())),
             ("SIM_INFLUX_TOKEN".to_owned(), influx),
+            ("KILL_TASKS".to_owned(), influx_tasks::TOKEN.to_owned()),
         ]
     }
 
@@ -209,6 +222,10 @@ impl Sides {
         }
         if rand::random::<f64>() < 0.3 {
             self.ocps.set(|script| script.refuse = (1, "execute not allowed in DISABLED".to_owned()));
+        }
+        if rand::random::<f64>() < 0.2 {
+            let gone = self.tasks.play(|play| std::mem::take(&mut play.tasks).len());
+            self.removed.fetch_add(gone, Ordering::Relaxed);
         }
         let scalars = self.triggers.event("scalars").expect("in the interface");
         scalars.set_write(&[("int0", Value::Int(n))]).expect("it can be published");
@@ -257,16 +274,13 @@ impl Sides {
             "http_keyed" => self.acted("keyed", run.n),
             "http_plain" => self.acted("plain", run.n),
             "slack" => self.acted("hook", run.n),
-            "command" => {
-                let ledger = std::fs::read_to_string(self.folder.join("ledger")).unwrap_or_default();
-                let count =
-                    |word: &str| ledger.lines().filter(|line| *line == format!("{word} {}", run.n)).count();
-                let at = match (count("begun"), count("ended")) {
-                    (0, _) => At::Nothing,
-                    (begun, ended) if begun > ended => At::Running,
-                    _ => At::Ended,
-                };
-                (count("begun"), at)
+            "command" => self.of_program("commands", run.n),
+            "notebook" => self.of_program("papers", run.n),
+            // The task is that of the rule: a run has it once it is recorded.
+            "influx_task" if run.step.memo.is_some() || run.is_over() => {
+                let made: usize = self.tasks.play(|play| play.made.values().sum());
+                let count = made.saturating_sub(self.removed.load(Ordering::Relaxed));
+                (count, if count == 0 { At::Nothing } else { At::Running })
             }
             "sal" => self.csc.seen(run.n),
             "script_queue" => self.of_queue(run.n),
@@ -293,6 +307,18 @@ impl Sides {
     fn acted(&self, service: &str, n: i64) -> (usize, At) {
         let count = self.acts.play(|play| play.done.get(&(service.to_owned(), n)).copied().unwrap_or(0));
         (count, if count == 0 { At::Nothing } else { At::Ended })
+    }
+
+    /// What the program says of itself in its ledger.
+    fn of_program(&self, ledger: &str, n: i64) -> (usize, At) {
+        let ledger = std::fs::read_to_string(self.folder.join(ledger)).unwrap_or_default();
+        let count = |word: &str| ledger.lines().filter(|line| *line == format!("{word} {n}")).count();
+        let at = match (count("begun"), count("ended")) {
+            (0, _) => At::Nothing,
+            (begun, ended) if begun > ended => At::Running,
+            _ => At::Ended,
+        };
+        (count("begun"), at)
     }
 
     fn of_queue(&self, n: i64) -> (usize, At) {
@@ -346,6 +372,19 @@ sleep 0.4
 for n in $(seq 80); do echo "$2" >"$CATCHER_ARTIFACTS/$n.txt"; done
 echo '{"reason": "done"}'
 echo "ended $2" >>"$1"
+"#;
+
+/// papermill for the kind `notebook`: executes nothing, and is as slow as the other.
+const PAPERMILL: &str = r#"# papermill.sh LEDGER IN OUT ...
+trap 'sleep 0.4; exit 143' TERM
+n=$(tr -d '\\"' <"$2" | grep -o 'n = [0-9]*' | tail -n 1 | tr -dc 0-9)
+sleep 0.2
+echo "begun $n" >>"$1"
+sleep 0.4
+sleep 0.4
+cp "$2" "$3"
+for file in $(seq 80); do echo "$n" >"$CATCHER_ARTIFACTS/$file.txt"; done
+echo "ended $n" >>"$1"
 "#;
 
 /// A service with two doors and Slack's webhook: one door recognises a repeat by its key.

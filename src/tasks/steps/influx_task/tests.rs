@@ -3,7 +3,7 @@ use super::super::testing::{Bench, call};
 use super::*;
 use crate::rules::{SourceFile, compile};
 use crate::sim::influx_tasks::{InfluxTasksPlay, ORG, SimInfluxTasks, TOKEN};
-use crate::sim::peer::Fault;
+use crate::sim::peer::{Fault, Pace};
 use crate::tasks::call::ErrorClass;
 
 mod real;
@@ -53,6 +53,25 @@ fn means(params: Value) -> StepCall {
     });
     all.as_object_mut().unwrap().extend(params.as_object().unwrap().clone());
     call("influx_task", all)
+}
+
+#[tokio::test]
+async fn runs_at_the_same_time_make_one_task_also_if_one_is_stopped() {
+    let site = Site::new().await;
+    for begins in ["GET /api/v2/tasks?", "POST /api/v2/tasks"] {
+        let slow = Duration::from_millis(60);
+        site.sim.pace(begins, Pace { before: slow, after: slow, refused: 0.0, lost: 0.0 });
+    }
+    let (backend, call) = (site.backend(), means(json!({"keep": "rule"})));
+    let benches = [Bench::new(), Bench::new(), Bench::new()];
+    let [first, second, third] = benches.each_ref().map(|bench| backend.execute(&call, &bench.handle));
+    let stop = async {
+        until("a request", || site.sim.count("POST /api/v2/tasks") > 0).await;
+        benches[0].stop("enough");
+    };
+    let (first, second, third, ()) = tokio::join!(first, second, third, stop);
+    assert!(first.is_err() && second.is_ok() && third.is_ok(), "{first:?} {second:?} {third:?}");
+    assert_eq!(site.made(), 1);
 }
 
 #[tokio::test]
