@@ -81,10 +81,10 @@ fn read(text: &str) -> Result<Vec<Ad>, String> {
     serde_json::from_str(text).map_err(|e| format!("its answer cannot be read: {e}"))
 }
 
-/// An argument in HTCondor's own quotes; what may be in it was checked.
+/// An argument in HTCondor's own quotes, in which a quote is written twice; what else may be in it was checked.
 fn quoted(argument: &str) -> String {
-    let plain = !argument.is_empty() && !argument.contains(char::is_whitespace);
-    if plain { argument.to_owned() } else { format!("'{argument}'") }
+    let plain = !argument.is_empty() && !argument.contains(|c: char| c.is_whitespace() || c == '\'');
+    if plain { argument.to_owned() } else { format!("'{}'", argument.replace('\'', "''")) }
 }
 
 #[async_trait]
@@ -168,7 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn arguments_with_blanks_are_quoted() {
-        assert_eq!(["r", "", "r 57"].map(quoted), ["r", "''", "'r 57'"]);
+    fn arguments_with_blanks_and_quotes_are_quoted() {
+        let query = "instrument='LSSTCam' AND detector=9";
+        let wanted = ["r", "''", "'r 57'", "'instrument=''LSSTCam'' AND detector=9'"];
+        assert_eq!(["r", "", "r 57", query].map(quoted), wanted);
     }
 }

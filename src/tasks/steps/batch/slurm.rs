@@ -65,9 +65,9 @@ fn read(line: &str) -> Option<(Vec<usize>, JobState)> {
     Some((tasks, state))
 }
 
-/// An argument for the shell; what may be in it was checked.
+/// An argument for the shell; what else may be in it was checked.
 fn quoted(argument: &str) -> String {
-    format!("'{argument}'")
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 #[async_trait]
@@ -86,7 +86,11 @@ impl Scheduler for Slurm {
         let mut script = "#!/bin/sh\ncase \"$SLURM_ARRAY_TASK_ID\" in\n".to_owned();
         for (n, one) in jobs.iter().enumerate() {
             let arguments: Vec<String> = one.arguments.iter().map(|a| quoted(a)).collect();
-            script += &format!("{n}) exec '{}' {} ;;\n", job.program.display(), arguments.join(" "));
+            script += &format!(
+                "{n}) exec {} {} ;;\n",
+                quoted(&job.program.display().to_string()),
+                arguments.join(" ")
+            );
         }
         (argv, script + "*) exit 64 ;;\nesac\n")
     }
@@ -119,6 +123,15 @@ impl Scheduler for Slurm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_reads_what_was_meant() {
+        for argument in ["", "r 57", "instrument='LSSTCam' AND detector=9", "a;b|c>d*e(f)&"] {
+            let line = format!("printf %s {}", quoted(argument));
+            let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), argument);
+        }
+    }
 
     #[test]
     fn every_line_has_its_meaning() {
