@@ -5,6 +5,7 @@
 //! that a fall can pass over a level in whose hysteresis the value lies. Checked against the original by
 //! `tests/levels.rs`.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ use super::severity::Severity;
 const SEPARATION: f64 = 1.1;
 
 /// On which side of the levels it gets worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Large values are bad.

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use salobj::Tai;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -27,7 +28,8 @@ use super::severity::Severity;
 pub const MAX_WINDOWS: usize = 1000;
 
 /// Whether a window comes again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Repeat {
     /// It does not.

@@ -24,8 +24,8 @@ enum Which {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.which {
-        Which::Config => crate::config::schema_yaml(),
-        Which::Rules => crate::rules::schema_yaml(),
+        Which::Config => crate::config::SCHEMA,
+        Which::Rules => crate::rules::SCHEMA,
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

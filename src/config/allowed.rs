@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 use salobj::Value;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tasks::steps::Intent;
 
 /// Commands of one component that rules may send.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AllowedCommand {
     /// SAL component, e.g. `OCPS`.
@@ -27,7 +29,8 @@ pub struct AllowedCommand {
 }
 
 /// What a field of a command may hold. All that is given must be kept; of a list, by each element.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FieldLimit {
     /// Not below this.

@@ -3,6 +3,7 @@
 //! The type of a section stands beside its backend, in `tasks/steps/<name>`. Secrets are never in a section: it names an
 //! environment variable or a file that holds them (`<key>_env`, `<key>_file`).
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,8 @@ use crate::tasks::steps::uws::UwsConfig;
 
 /// Backends that need to be told something, by their keys in rule files. Without its section a backend is not there, and
 /// rules that use it are refused. How many steps a backend carries out at a time is in `max_concurrent_steps`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BackendsConfig {
     /// `batch`: jobs on HTCondor or SLURM.

@@ -16,7 +16,7 @@ pub struct ConfigProblems(
 /// already; here the schema is applied again (a caller may come from elsewhere) and then what no schema can say.
 pub fn load(merged: &serde_json::Value, sal_index: i32) -> Result<CatcherConfig, ConfigProblems> {
     let schema: serde_json::Value =
-        serde_saphyr::from_str(&super::schema_yaml()).expect("our own schema is valid YAML");
+        serde_saphyr::from_str(super::SCHEMA).expect("our own schema is valid YAML");
     let validator = jsonschema::validator_for(&schema).expect("our own schema is a valid schema");
     let mut problems: Vec<String> = validator
         .iter_errors(merged)

@@ -6,12 +6,14 @@
 mod allowed;
 mod backends;
 mod check;
+#[cfg(test)]
 mod schema;
 mod storms;
 mod windows;
 
 use std::collections::BTreeMap;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,22 +25,25 @@ use crate::outputs::notify::{NotifyConfig, ReceiverConfig};
 pub use allowed::{AllowedCommand, FieldLimit, allows};
 pub use backends::BackendsConfig;
 pub use check::{ConfigProblems, load};
-pub use schema::schema_yaml;
 pub use storms::StormsConfig;
 pub use windows::MuteWindowConfig;
 
+/// JSON schema of [`CatcherConfig`], draft 7: `config_schema/Catcher.yaml`.
+pub const SCHEMA: &str = include_str!("../../config_schema/Catcher.yaml");
+
 /// Configuration of the Catcher CSC, all instances.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Catcher v1")]
+#[cfg_attr(test, schemars(title = "Catcher v1"))]
 pub struct CatcherConfig {
     /// One entry for each SAL index of the site; the CSC takes the one whose `sal_index` is its own.
     pub instances: Vec<Instance>,
     /// After so many seconds a stale alarm (severity back at NONE, not acknowledged) is acknowledged by itself. 0: never.
-    #[schemars(range(min = 0.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0)))]
     pub auto_acknowledge_delay_s: f64,
     /// After so many seconds an acknowledged alarm that is still active is unacknowledged. 0: never.
-    #[schemars(range(min = 0.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0)))]
     pub auto_unacknowledge_delay_s: f64,
     /// Commands that rules may send to other components. What is not listed is refused.
     pub allowed_commands: Vec<AllowedCommand>,
@@ -93,14 +98,15 @@ fn default_escalation_timeout() -> f64 {
 }
 
 /// What is older or too much is forgotten, the oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AlarmHistoryConfig {
     /// Days.
-    #[schemars(range(min = 1.0, max = 36500.0))]
+    #[cfg_attr(test, schemars(range(min = 1.0, max = 36500.0)))]
     pub days: f64,
     /// Megabytes (of 2^20 bytes) on disk. A transition takes about 2 kB.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 1_000_000)))]
     pub megabytes: u64,
 }
 
@@ -111,11 +117,12 @@ impl Default for AlarmHistoryConfig {
 }
 
 /// What one index has of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// SAL index, from 1.
-    #[schemars(range(min = 1))]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub sal_index: i32,
     /// Rule files: globs (`*`, `?`) relative to the sub-folder `rules/` of the configuration.
     pub rules: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ const MOST_S: f64 = 86_400.0;
 const MOST_CHANGES: u32 = 100;
 
 /// How people are kept from being told too much at once. The alarms themselves, and their events, are as ever.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct StormsConfig {
     /// Most messages about alarms in a minute; what comes beyond goes out as one message as soon as there is room. 0: no limit.
@@ -23,7 +25,7 @@ pub struct StormsConfig {
     pub notices_per_minute_of_rule: u32,
     /// An alarm whose severity changes so often within `flap_window_s` is flapping: that is told once, and nothing more until
     /// it is calm or worse. 0: no alarm flaps.
-    #[schemars(range(max = 100))]
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub flap_changes: u32,
     /// See `flap_changes`, s.
     pub flap_window_s: f64,

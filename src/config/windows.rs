@@ -1,13 +1,15 @@
 //! Mute windows as a site writes them.
 
 use salobj::Tai;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::{MuteWindow, Repeat, Severity};
 
 /// A time in which alarms are muted, e.g. for maintenance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MuteWindowConfig {
     /// Name of an alarm, else a regular expression that must match whole names.

@@ -49,7 +49,7 @@ pub struct StateRecord {
 /// What the CSC is, before one is made.
 pub fn spec(component: Arc<sal_idl::Component>) -> CscSpec {
     CscSpec::new(component, env!("CARGO_PKG_VERSION"))
-        .configurable("TS_CONFIG_OCS", &crate::config::schema_yaml())
+        .configurable("TS_CONFIG_OCS", crate::config::SCHEMA)
         .simulation_modes(&[0, 1])
 }
 

@@ -39,6 +39,7 @@ mod spec_task;
 mod template;
 mod test_case;
 mod test_spec;
+#[cfg(test)]
 mod schema_file;
 mod vary;
 mod window;
@@ -73,7 +74,6 @@ pub use model::{
     OnFailure, Overlap, Priority, Retry, Rule, RunContext, Step, Tri, Trigger, Workflow,
 };
 pub use schema::{FieldKind, FieldSchema, SchemaError, SchemaSource, TopicSchema, Untyped};
-pub use schema_file::schema_yaml;
 pub use source::{EfdColumn, EfdOf, EfdQuery, KAFKA, Source};
 pub use tables::table_message;
 pub use template::RenderError;
@@ -82,6 +82,9 @@ pub use test_case::{
 };
 pub use vary::vary;
 pub use written::{Misfit, Wanted, field_value};
+
+/// JSON schema of a rule file, `config_schema/rules.yaml`.
+pub const SCHEMA: &str = include_str!("../../config_schema/rules.yaml");
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,40 @@
-//! The schema of rule files, `config_schema/rules.yaml`, made of the specification types.
+//! The schema of rule files, `config_schema/rules.yaml`, is that of the specification types.
 
+use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use super::compile::backends;
-use super::spec::RuleFile;
+use super::spec::{At, Cel, Free, RuleSpec, Seconds, Table};
 
-/// JSON schema of a rule file, as YAML.
-pub fn schema_yaml() -> String {
+/// A file of rules.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RuleFile {
+    /// The rules.
+    #[expect(dead_code, reason = "each rule is read by itself")]
+    rules: Vec<RuleSpec>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only for the schema")]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The file is made of the types; `UPDATE_SCHEMA=1 cargo test` writes it anew.
+#[test]
+fn the_schema_file_is_that_of_the_types() {
+    let made = of_the_types();
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/rules.yaml");
+        return std::fs::write(path, made).unwrap();
+    }
+    assert_eq!(super::SCHEMA, made, "run this test with UPDATE_SCHEMA=1");
+}
+
+fn of_the_types() -> String {
     let mut schema = schemars::schema_for!(RuleFile);
     let object = schema.ensure_object();
     let described = "Rules of the Catcher. `catcher rules check` also checks fields, types and units.";
@@ -39,7 +67,9 @@ pub fn schema_yaml() -> String {
         },
         &mut schema,
     );
-    let mut text = String::from("# Made by `catcher schema rules`; do not edit.\n");
+    let mut text = String::from(
+        "# Made of the types in src/rules; a test keeps it equal and, with UPDATE_SCHEMA=1, writes it.\n",
+    );
     write(schema.as_value(), 0, &mut text);
     text
 }
@@ -88,5 +118,68 @@ fn quoted_key(key: &str) -> String {
         key.to_owned()
     } else {
         Json::from(key).to_string()
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Table<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Table_of_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let of = generator.subschema_for::<T>();
+        schemars::json_schema!({"type": "object", "additionalProperties": of})
+    }
+}
+
+impl JsonSchema for Seconds {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms|us))+$", "examples": ["30s", "10m", "1h30m", "500ms"]
+        })
+    }
+}
+
+impl JsonSchema for Cel {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Expression".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "boolean", "number"], "examples": ["wind > 10.0"]})
+    }
+}
+
+impl JsonSchema for Free {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Any".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!(true)
     }
 }

@@ -1,6 +1,7 @@
 //! A rule file as written: what its keys are, with the place of every value. `config_schema/rules.yaml` is made of these
 //! types; `read` fills them.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 
 use super::model::{Budget, CatchUp, FromLevel, Mode, OnDisable, Overlap, Priority};
@@ -16,18 +17,6 @@ pub(crate) struct At<T> {
     pub(crate) span: Span,
 }
 
-impl<T: JsonSchema> JsonSchema for At<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        T::json_schema(generator)
-    }
-}
-
 /// A mapping with names chosen by the author, in the order of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Table<T>(pub(crate) Vec<(Key, T)>);
@@ -38,81 +27,22 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Table<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        format!("Table_of_{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let of = generator.subschema_for::<T>();
-        schemars::json_schema!({"type": "object", "additionalProperties": of})
-    }
-}
-
 /// Seconds, written as `30s`, `10m`, `1h30m`, `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Seconds(pub(crate) f64);
-
-impl JsonSchema for Seconds {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms|us))+$", "examples": ["30s", "10m", "1h30m", "500ms"]
-        })
-    }
-}
 
 /// A CEL expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Cel(pub(crate) String);
 
-impl JsonSchema for Cel {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Expression".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["string", "boolean", "number"], "examples": ["wind > 10.0"]})
-    }
-}
-
 /// A value of any form.
 #[derive(Debug, Clone)]
 pub(crate) struct Free(pub(crate) Node);
 
-impl JsonSchema for Free {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Any".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!(true)
-    }
-}
-
-/// A file of rules.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct RuleFile {
-    /// The rules.
-    #[expect(dead_code, reason = "each rule is read and compiled by itself; this is here for the schema")]
-    pub(crate) rules: Vec<RuleSpec>,
-}
-
 /// One rule.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct RuleSpec {
     /// Name, unique in the Catcher; also that of its alarm.
     pub(crate) name: At<String>,
@@ -121,22 +51,22 @@ pub(crate) struct RuleSpec {
     /// `live`, or `shadow`: evaluated and recorded, nothing published, nothing started.
     pub(crate) mode: Option<Mode>,
     /// Parameters of a template; `$(name)` stands for them anywhere in the rule. The value is the default, `null` none.
-    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
+    #[cfg_attr(test, schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>"))]
     #[expect(
         dead_code,
         reason = "templates are expanded before the rule is read; this is here for the schema"
     )]
     pub(crate) template: Option<()>,
     /// One rule for each of these sets of parameters.
-    #[schemars(with = "Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<std::collections::BTreeMap<String, serde_json::Value>>>"))]
     #[expect(dead_code, reason = "as `template`")]
     pub(crate) instances: Option<()>,
     /// Values with defaults that `trigger` may override.
-    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, serde_json::Value>"))]
     pub(crate) parameters: serde_json::Map<String, serde_json::Value>,
     /// The key: `input.field`, or any expression on the message of one input; one for each input that has it. There is
     /// an alarm, and a state, for each key. Inputs that it does not read are the same for all keys.
-    #[schemars(with = "Option<CelOrMany>")]
+    #[cfg_attr(test, schemars(with = "Option<CelOrMany>"))]
     pub(crate) by: Vec<At<Cel>>,
     /// With `by`: a key goes when it was silent for so long (a day, and only if its alarm is at none).
     pub(crate) retire: Option<At<Seconds>>,
@@ -157,16 +87,16 @@ pub(crate) struct RuleSpec {
     /// What happens to its runs when the Catcher leaves ENABLED (finish).
     pub(crate) on_disable: Option<OnDisable>,
     /// Limits against floods.
-    #[schemars(with = "Option<BudgetSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<BudgetSchema>"))]
     pub(crate) budget: Option<Budget>,
     /// Tests: series in, expectations out.
     pub(crate) tests: Vec<TestSpec>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(untagged))]
 #[expect(dead_code, reason = "only for the schema")]
 enum CelOrMany {
     One(Cel),
@@ -174,8 +104,8 @@ enum CelOrMany {
 }
 
 /// Limits against floods; above them the rule is quarantined.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 #[expect(dead_code, reason = "only for the schema")]
 struct BudgetSchema {
     /// Runs in any hour (1000).
@@ -189,11 +119,12 @@ struct BudgetSchema {
 }
 
 /// One input.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct InputSpec {
     /// `Component[:index].tel_x`, `.evt_x`, `.cmd_x` or `.ackcmd`; `*` as the index for all.
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) topic: At<String>,
     /// Instead of `topic`: a topic of the bus that is not SAL, with a registered schema.
     pub(crate) kafka: Option<At<String>>,
@@ -222,7 +153,7 @@ pub(crate) struct InputSpec {
     /// Older values count as missing.
     pub(crate) max_age: Option<At<Seconds>>,
     /// Sliding window: a duration, or a number of values.
-    #[schemars(with = "Option<WindowSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<WindowSchema>"))]
     pub(crate) window: Option<At<WindowSpec>>,
     /// What is made of the window: mean, median, min, max, ptp, std, rms, sum, count, first, last, rate, slope, quantile(q).
     pub(crate) reduce: Option<At<String>>,
@@ -237,8 +168,8 @@ pub(crate) enum WindowSpec {
     Count(u64),
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(untagged))]
 #[expect(dead_code, reason = "only for the schema")]
 enum WindowSchema {
     Duration(Seconds),
@@ -246,14 +177,15 @@ enum WindowSchema {
 }
 
 /// What starts a run.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct TriggerSpec {
     /// Some occasion is written, even if it is wrong.
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) written: bool,
     /// Each message of this input, or of one of these.
-    #[schemars(with = "Option<OneOrMany>")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema_file::OneOrMany>"))]
     pub(crate) each: Option<Vec<At<String>>>,
     /// Multiples of this period since 1970 UTC.
     pub(crate) every: Option<At<Seconds>>,
@@ -264,7 +196,7 @@ pub(crate) struct TriggerSpec {
     /// How long after its time an occurrence of `every` or `cron` is looked at (0).
     pub(crate) offset: Option<At<Seconds>>,
     /// What happens to times of `every` or `cron` that came while the Catcher was down or not ENABLED (skip).
-    #[schemars(with = "Option<CatchUp>")]
+    #[cfg_attr(test, schemars(with = "Option<CatchUp>"))]
     pub(crate) catch_up: Option<At<CatchUp>>,
     /// Only by the command `trigger`.
     pub(crate) manual: Option<At<bool>>,
@@ -278,26 +210,19 @@ pub(crate) struct TriggerSpec {
     pub(crate) max_concurrent: Option<At<u64>>,
     /// What happens to an occurrence while as many are going (queue).
     pub(crate) overlap: Option<Overlap>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only for the schema")]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 /// The alarm.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct AlarmSpec {
     /// The value judged by `levels`.
     pub(crate) value: Option<At<Cel>>,
     /// With `value`: limits; without: a condition for each severity.
-    #[schemars(with = "Option<LevelsSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<LevelsSchema>"))]
     pub(crate) levels: Option<LevelsSpec>,
     /// On which side of the limits it gets worse (above).
     pub(crate) direction: Option<Direction>,
@@ -318,7 +243,7 @@ pub(crate) struct AlarmSpec {
     /// Text template; `value` is the value judged.
     pub(crate) reason: Option<At<String>>,
     /// Lower severities count as none.
-    #[schemars(with = "Option<FromSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<FromSchema>"))]
     pub(crate) from: Option<FromLevel>,
     /// Whom to call, if a critical alarm is not acknowledged.
     pub(crate) escalate: Option<super::spec_alarm::EscalateSpec>,
@@ -334,11 +259,11 @@ pub(crate) struct AlarmSpec {
     pub(crate) latch: Option<At<crate::alarms::Latch>>,
     /// Alarms of other rules that may be the cause of this one: while one of them is active, nobody is told of this one and
     /// nobody is called.
-    #[schemars(with = "Option<super::spec_alarm::InhibitsSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<super::spec_alarm::InhibitsSchema>"))]
     pub(crate) inhibit_by: Vec<super::spec_alarm::InhibitSpec>,
     /// Most messages about this rule's alarms in a minute; 0 for no limit (the site's `notices_per_minute_of_rule`).
     pub(crate) notices_per_minute: Option<At<u64>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
@@ -349,8 +274,8 @@ pub(crate) struct LevelsSpec {
     pub(crate) span: Span,
 }
 
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 #[expect(dead_code, reason = "only for the schema")]
 struct LevelsSchema {
     /// Limit or condition of WARNING.
@@ -362,13 +287,14 @@ struct LevelsSchema {
 }
 
 /// One of several judgements.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ConditionSpec {
     /// As in `alarm`.
     pub(crate) value: Option<At<Cel>>,
     /// As in `alarm`.
-    #[schemars(with = "Option<LevelsSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<LevelsSchema>"))]
     pub(crate) levels: Option<LevelsSpec>,
     /// As in `alarm`.
     pub(crate) direction: Option<Direction>,
@@ -380,13 +306,14 @@ pub(crate) struct ConditionSpec {
     pub(crate) hold: Option<At<Seconds>>,
     /// As in `alarm`.
     pub(crate) reason: Option<At<String>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
 /// See [`AlarmSpec::gate`].
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct GateSpec {
     /// The alarm is judged while this is true.
     pub(crate) when: Option<At<Cel>>,
@@ -395,7 +322,8 @@ pub(crate) struct GateSpec {
 }
 
 /// To none, or as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnIdle {
     /// To none.
@@ -405,7 +333,8 @@ pub(crate) enum OnIdle {
 }
 
 /// Whose reasons are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Join {
     /// Those of the worst severity.
@@ -416,16 +345,17 @@ pub(crate) enum Join {
 }
 
 /// Reports of runs.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ReportSpec {
     /// From which severity on a run gets one (never).
-    #[schemars(with = "Option<FromSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<FromSchema>"))]
     pub(crate) from: Option<FromLevel>,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
 #[expect(dead_code, reason = "only for the schema")]
 enum FromSchema {
     None,

@@ -1,5 +1,6 @@
 //! Parts of an alarm as written; the rest is in `spec`.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 
 use super::spec::{At, Seconds};
@@ -7,14 +8,15 @@ use super::yaml::Span;
 use crate::alarms::Severity;
 
 /// Whom to call, and how long to wait first.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct EscalateSpec {
     /// Whom.
     pub(crate) responder: Option<At<String>>,
     /// How long.
     pub(crate) delay: Option<At<Seconds>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
@@ -27,16 +29,16 @@ pub(crate) struct InhibitSpec {
     pub(crate) from: Option<At<Severity>>,
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(untagged))]
 #[expect(dead_code, reason = "only for the schema")]
 pub(crate) enum InhibitsSchema {
     One(InhibitSchema),
     Many(Vec<InhibitSchema>),
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(untagged))]
 #[expect(dead_code, reason = "only for the schema")]
 pub(crate) enum InhibitSchema {
     /// Name of an alarm, or a pattern of names (`*`, `?`).
@@ -45,8 +47,8 @@ pub(crate) enum InhibitSchema {
     From(InhibitFromSchema),
 }
 
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 #[expect(dead_code, reason = "only for the schema")]
 pub(crate) struct InhibitFromSchema {
     /// Name of an alarm, or a pattern of names (`*`, `?`).
@@ -55,8 +57,8 @@ pub(crate) struct InhibitFromSchema {
     from: Option<CauseSeverity>,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
 #[expect(dead_code, reason = "only for the schema")]
 enum CauseSeverity {
     Warning,

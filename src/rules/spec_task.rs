@@ -1,23 +1,25 @@
 //! The steps of a rule as written. Part of [`super::spec`].
 
+#[cfg(test)]
 use schemars::JsonSchema;
 
 use super::compile::backends::Backend;
 use super::model::{AllowFailures, OnFailure};
-use super::spec::{At, Cel, Free, OneOrMany, Seconds};
+use super::spec::{At, Cel, Free, Seconds};
 use super::yaml::{Node, Span};
 
 /// One step of a run: one backend key, and how it is run.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct TaskSpec {
     /// Its backend. The schema has a key for each.
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) backend: Option<Used>,
     /// What the analysis needs.
     pub(crate) with: Option<Free>,
     /// Steps that must have succeeded before.
-    #[schemars(with = "Option<OneOrMany>")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema_file::OneOrMany>"))]
     pub(crate) needs: Vec<At<String>>,
     /// Only if this is true.
     pub(crate) when: Option<At<Cel>>,
@@ -32,18 +34,18 @@ pub(crate) struct TaskSpec {
     /// With `foreach`: items under way at a time (16).
     pub(crate) max_parallel: Option<At<u64>>,
     /// With `foreach`: how many items may fail, or which part (`10%`) of them (0).
-    #[schemars(with = "Option<AllowSchema>")]
+    #[cfg_attr(test, schemars(with = "Option<AllowSchema>"))]
     pub(crate) allow_failures: Option<At<AllowFailures>>,
     /// What its failure means for the run (fail).
     pub(crate) on_failure: Option<OnFailure>,
     /// Only after a failure of another step, once all others have ended (false).
     pub(crate) for_failure: Option<At<bool>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
-#[derive(JsonSchema)]
-#[schemars(untagged)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(untagged))]
 #[expect(dead_code, reason = "only for the schema")]
 enum AllowSchema {
     Items(u64),
@@ -58,8 +60,9 @@ pub(crate) struct Used {
 }
 
 /// Repeats after transient errors.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct RetrySpec {
     /// Attempts in all (1).
     pub(crate) attempts: Option<At<u64>>,

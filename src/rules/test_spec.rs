@@ -1,13 +1,15 @@
 //! The `tests:` of a rule as written.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 
 use super::spec::{At, Free, Seconds, Table};
 use super::yaml::Span;
 
 /// A test of the rule.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct TestSpec {
     /// Name.
     pub(crate) name: At<String>,
@@ -24,8 +26,9 @@ pub(crate) struct TestSpec {
 }
 
 /// One expectation.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ExpectSpec {
     /// Time since the start of the series.
     pub(crate) at: At<Seconds>,
@@ -34,10 +37,10 @@ pub(crate) struct ExpectSpec {
     /// How many keys the rule has.
     pub(crate) keys: Option<At<u64>>,
     /// Severity of the alarm at that time.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
+    #[cfg_attr(test, schemars(with = "Option<crate::alarms::Severity>"))]
     pub(crate) severity: Option<crate::alarms::Severity>,
     /// Highest severity since the alarm was nominal or acknowledged.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
+    #[cfg_attr(test, schemars(with = "Option<crate::alarms::Severity>"))]
     pub(crate) max_severity: Option<crate::alarms::Severity>,
     /// Whether the alarm is acknowledged.
     pub(crate) acknowledged: Option<At<bool>>,
@@ -48,17 +51,18 @@ pub(crate) struct ExpectSpec {
     /// How many occurrences were skipped by then.
     pub(crate) skipped: Option<At<u64>>,
     /// State of a step in the newest run.
-    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    #[cfg_attr(test, schemars(with = "Option<std::collections::BTreeMap<String, String>>"))]
     pub(crate) tasks: Table<At<String>>,
     /// The rule's error has this in it; an empty text is no error.
     pub(crate) error: Option<At<String>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }
 
 /// Something that an operator does in a test: one of the commands.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ActionSpec {
     /// Time since the start of the series.
     pub(crate) at: At<Seconds>,
@@ -67,12 +71,12 @@ pub(crate) struct ActionSpec {
     /// Runs the rule by hand, with these parameters.
     pub(crate) trigger: Option<Free>,
     /// Acknowledges the alarm at this severity.
-    #[schemars(with = "Option<crate::alarms::Severity>")]
+    #[cfg_attr(test, schemars(with = "Option<crate::alarms::Severity>"))]
     pub(crate) acknowledge: Option<crate::alarms::Severity>,
     /// Cancels the newest run; the text is the reason.
     pub(crate) cancel: Option<At<String>>,
     /// The command must fail, and its text have this in it.
     pub(crate) refused: Option<At<String>>,
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub(crate) span: Span,
 }

@@ -10,7 +10,8 @@ use super::{Efd, Influx1, Influx2};
 use crate::outputs::secret;
 
 /// The kind of server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EfdKind {
     /// InfluxDB 2.x: Flux, organization and bucket, token.
@@ -22,7 +23,8 @@ pub enum EfdKind {
 /// The EFD to read history from and, where nothing else does it, to write results to.
 ///
 /// Secrets are never in the configuration: it names an environment variable or a file that holds them.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EfdConfig {
     /// Kind of server.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Url;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ use crate::outputs::secret::Lookup;
 ///
 /// Address and credentials come from the environment, as for the observatory's other components: `S3_ENDPOINT_URL` (AWS if it is
 /// not set), `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or a profile in the shared credentials file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LfaConfig {
     /// Which LFA, the end of the bucket's name `rubinobs-<category>-<instance>`: `cp`, `ls` or `tuc`, which the sites summit, base
@@ -26,11 +28,11 @@ pub struct LfaConfig {
     /// Region of the bucket, which is part of a request's signature.
     pub region: String,
     /// Time limit of one request, s.
-    #[schemars(range(min = 1.0, max = 3600.0))]
+    #[cfg_attr(test, schemars(range(min = 1.0, max = 3600.0)))]
     pub timeout_s: f64,
     /// Megabytes (of 2^20 bytes) of files that may wait on disk while the LFA is away. Files of further steps are refused then
     /// (the step says so), further reports stay in the folder that the Catcher serves.
-    #[schemars(range(min = 1, max = 10_000_000))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 10_000_000)))]
     pub spool_mb: u64,
 }
 

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 use salobj::env::Secret;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::secret::{self, Lookup};
 
 /// LOVE-manager, to which the Catcher sends its alarms itself: exactly one of password and token, from a variable or a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoveConfig {
     /// Its websocket, e.g. `ws://love-nginx-service/love/manager/producers/ws/subscription`; `wss://` is encrypted.

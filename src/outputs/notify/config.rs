@@ -13,6 +13,7 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use regex::Regex;
 use reqwest::{Client, Url};
 use salobj::env::Secret;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,8 @@ pub struct NotifyConfig<'a> {
 }
 
 /// Somebody who is told of alarms: exactly one of `slack`, `webhook` and `email`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
     /// Name, for messages about this receiver; unique.
@@ -75,7 +77,8 @@ pub struct ReceiverConfig {
 }
 
 /// Slack: the address of an incoming webhook (it is the secret), or a token and a channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SlackConfig {
     /// Environment variable that holds the address of an incoming webhook.
@@ -99,7 +102,8 @@ pub struct SlackConfig {
 }
 
 /// An HTTP endpoint that takes a POST.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Its address, if that is no secret.
@@ -127,7 +131,8 @@ pub struct WebhookConfig {
 }
 
 /// How the connection to a mail server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Security {
     /// STARTTLS, which the server must offer.
@@ -139,7 +144,8 @@ pub enum Security {
 }
 
 /// A mail server and who gets the mail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EmailConfig {
     /// The server.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Method;
 use salobj::Clock;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -42,7 +43,8 @@ const CONCURRENCY: usize = 8;
 const ROUNDS: usize = 3;
 
 /// Times Square: notebooks as pages, computed on the science platform. It is not at the summit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TimesSquareConfig {
     /// Its address without the version; on the science platform `https://usdf-rsp.example.org/times-square/api`.

@@ -1,5 +1,6 @@
 //! The keys of a mapping by table: each is checked at its place, with advice, and described in the schema.
 
+#[cfg(test)]
 use serde_json::{Map, Value as Json, json};
 
 use super::super::Work;
@@ -87,6 +88,7 @@ impl Kind {
         }
     }
 
+    #[cfg(test)]
     fn schema(&self) -> Json {
         match self {
             Kind::Text => json!({"type": ["string", "number", "boolean"]}),
@@ -133,6 +135,7 @@ pub(in crate::rules) fn check(work: &Work<'_>, what: &str, node: &Node, keys: &'
 }
 
 /// The schema of such a mapping.
+#[cfg(test)]
 pub(in crate::rules) fn schema(keys: &[KeySpec]) -> Json {
     let mut properties = Map::new();
     for key in keys {

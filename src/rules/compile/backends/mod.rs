@@ -20,6 +20,7 @@ mod slack;
 mod times_square;
 mod uws;
 
+#[cfg(test)]
 use serde_json::{Value as Json, json};
 
 use super::Work;
@@ -55,7 +56,8 @@ pub(in crate::rules) type Fields = Vec<(&'static str, ResultType)>;
 pub(in crate::rules) struct Backend {
     /// Its key in a task.
     pub(in crate::rules) key: &'static str,
-    /// What it does, in a line.
+    /// What it does, in a line: for the schema.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the schema file is made by a test"))]
     pub(in crate::rules) about: &'static str,
     /// What stands under the key.
     pub(in crate::rules) form: Form,
@@ -119,6 +121,7 @@ pub(super) fn check<'t>(work: &Work<'_>, task: &'t TaskSpec, used: &'t Used) -> 
 }
 
 /// The backends' keys of a task, for the schema of rule files.
+#[cfg(test)]
 pub(in crate::rules) fn schema() -> Vec<(&'static str, Json)> {
     let of = |backend: &&Backend| {
         let mut schema = match &backend.form {

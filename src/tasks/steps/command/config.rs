@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::work_folder::Limits;
 
 /// Programs of this machine that rules may run, each by its name. What is not listed is refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommandConfig {
     /// Folder whose executable files may be run, by their file names. It is read at `start`.
@@ -21,11 +23,11 @@ pub struct CommandConfig {
     pub programs: BTreeMap<String, Vec<String>>,
     /// Address space that a process may have, MB.
     #[serde(default = "default_memory_mb")]
-    #[schemars(range(min = 16))]
+    #[cfg_attr(test, schemars(range(min = 16)))]
     pub memory_mb: u64,
     /// Size of the largest file that a program may write, MB.
     #[serde(default = "default_file_mb")]
-    #[schemars(range(min = 1))]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub file_mb: u64,
     /// Variables of the programs' environment besides PATH, HOME, LANG and TMPDIR.
     #[serde(default)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use super::super::service::{Section, Service, TokenAt};
 use crate::outputs::efd::{Efd, EfdConfig};
 
 /// An InfluxDB 2 in which rules may keep Flux tasks. The production EFD is an InfluxDB 1, which has none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InfluxTaskConfig {
     /// Its address, e.g. `http://influxdb2:8086`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use super::super::command::work_folder::Limits;
 use super::super::command::{environment, is_executable};
 
 /// Notebooks that are executed on this machine by papermill.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NotebookConfig {
     /// papermill: the absolute path of the program, and its first arguments.
@@ -22,11 +24,11 @@ pub struct NotebookConfig {
     pub kernel_name: Option<String>,
     /// Address space that a process may have, MB.
     #[serde(default = "default_memory_mb")]
-    #[schemars(range(min = 16))]
+    #[cfg_attr(test, schemars(range(min = 16)))]
     pub memory_mb: u64,
     /// Size of the largest file that may be written, MB.
     #[serde(default = "default_file_mb")]
-    #[schemars(range(min = 1))]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub file_mb: u64,
     /// Variables of the environment besides PATH, HOME, LANG and TMPDIR.
     #[serde(default)]

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::service::{Section, Service, TokenAt};
 
 /// noteburst: executes notebooks on the science platform. It is not at the summit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NoteburstConfig {
     /// Its address with the version, e.g. `https://usdf-rsp.example.org/noteburst/v1`.

@@ -1,11 +1,13 @@
 //! What a site says about its script queues. Pure.
 
 use regex::Regex;
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The script queues that rules may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScriptQueueConfig {
     /// One entry for each queue; rules cannot use others.
@@ -13,11 +15,12 @@ pub struct ScriptQueueConfig {
 }
 
 /// What rules may do with one queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QueuePermission {
     /// Its SAL index: MainTel 1, AuxTel 2, OCS 3.
-    #[schemars(range(min = 1))]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub index: i32,
     /// Scripts that may be added: globs (`*` within a folder, `**` over folders, `?`) of their paths, e.g. `catcher/*.py`.
     pub scripts: Vec<String>,

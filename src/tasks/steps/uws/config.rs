@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use super::wire;
 
 /// The OCPS backend service. It runs whatever it is told and asks for no credentials, so rules can start only the jobs that
 /// are listed here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UwsConfig {
     /// Its address with the base path, e.g. `http://uws-server/api/v1`.
@@ -27,7 +29,8 @@ pub struct UwsConfig {
 }
 
 /// What one kind of job runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UwsJob {
     /// Command for bash, e.g. `cd $JOB_SOURCE_DIR && bash bin/pipetask.sh`.
