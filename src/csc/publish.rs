@@ -76,8 +76,12 @@ impl Publish for Publisher {
             Event::Summary(_) => &writers.summary,
         };
         // Changed or not: each of these events is about another alarm, rule or run than the last one.
-        if let Err(error) = writer.set_write_if(&event.fields(), true) {
-            tracing::warn!(error = %error, "event {} could not be written: {error}", event.topic());
+        match writer.set_write_if(&event.fields(), true) {
+            // Before the CSC has started nobody listens.
+            Ok(_) | Err(SalError::NotStarted { .. }) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "event {} could not be written: {error}", event.topic());
+            }
         }
     }
 

@@ -73,7 +73,10 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    crate::telemetry::init(if args.json { "error" } else { "warn" }, salobj::log::layer());
+    crate::telemetry::init(
+        if args.json { "error" } else { "warn,salobj::csc::configure=error" },
+        salobj::log::layer(),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(play(args))
 }

@@ -27,6 +27,9 @@ pub(super) fn start_polling(csc: &CscContext, config: Arc<ConfigStore>) -> Resul
                 return;
             }
             let available = config.available().await;
+            if !told && available.version.is_empty() {
+                tracing::warn!("Could not get git info for config_dir={}", config.directory().display());
+            }
             let fields = available_fields(&config, &available.overrides, &available.version);
             if let Err(e) = event.set_write_if(&fields, !told) {
                 tracing::warn!("configurationsAvailable not published: {e}");
