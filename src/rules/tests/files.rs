@@ -32,6 +32,17 @@ fn the_two_scenarios_compile() {
     }
 }
 
+/// The file is made of the types; `UPDATE_SCHEMA=1 cargo test` writes it anew.
+#[test]
+fn the_schema_file_is_that_of_the_types() {
+    let made = crate::rules::schema_file::of_the_types();
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config_schema/rules.yaml");
+        return std::fs::write(path, made).unwrap();
+    }
+    assert_eq!(crate::rules::SCHEMA, made, "run this test with UPDATE_SCHEMA=1");
+}
+
 fn as_json(text: &str) -> serde_json::Value {
     let file = SourceFile { name: String::new(), text: text.into() };
     crate::rules::yaml::parse(&file, &text.into()).unwrap().json()
