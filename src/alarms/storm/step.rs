@@ -32,10 +32,8 @@ impl Entry {
         let open = quiet.is_none() && !muted;
         if flapping {
             let begins = !self.hush.flapping_told && self.told > Severity::None && open && !s.acknowledged;
-            return (
-                begins.then_some(Step::Tell(Told::Flapping)),
-                (over && !begins).then_some(Why::Flapping),
-            );
+            // Over or not is told when it is calm, also if it is over with the change that makes it flap.
+            return (begins.then_some(Step::Tell(Told::Flapping)), over.then_some(Why::Flapping));
         }
         if over {
             return (Some(Step::Tell(Told::Cleared)), None);

@@ -300,6 +300,22 @@ fn the_alarms_of_one_rule_are_not_each_others_cause() {
 }
 
 #[test]
+fn an_end_that_makes_an_alarm_flap_is_kept_back_until_it_is_calm() {
+    use Severity::{Critical, None, Warning};
+    let mut world =
+        World::new(StormConfig { notices_per_minute: 0, notices_per_minute_of_rule: 0, ..storms() });
+    world.book.ensure("A", "A", "r", &AlarmConfig::default());
+    for severity in [Warning, Critical, Warning, Critical, Warning, None] {
+        world.set("A", severity);
+    }
+    let kept = world.book.hush("A").unwrap().kept_back.unwrap();
+    assert_eq!(kept.why, Why::Flapping);
+    world.wait(200.0);
+    let told: Vec<Told> = world.notices().into_iter().map(|(_, what, _)| what).collect();
+    assert_eq!(told, [Told::Raised, Told::Raised, Told::Flapping, Told::Cleared]);
+}
+
+#[test]
 fn a_flapping_alarm_is_told_once_until_it_is_calm_or_worse() {
     use Severity::{Critical, None, Warning};
     let mut world =
