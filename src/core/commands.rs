@@ -173,6 +173,8 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         self.settings = settings;
+        // What was said of it before the CSC had started was heard by nobody.
+        self.summary = None;
         if self.restored {
             // Somebody has given the command again: nothing goes on by itself any more.
             self.missed = None;

@@ -77,7 +77,7 @@ impl Publish for Publisher {
         };
         // Changed or not: each of these events is about another alarm, rule or run than the last one.
         match writer.set_write_if(&event.fields(), true) {
-            // Before the CSC has started nobody listens.
+            // Before the CSC has started nobody listens; the core says it again when it is configured.
             Ok(_) | Err(SalError::NotStarted { .. }) => {}
             Err(error) => {
                 tracing::warn!(error = %error, "event {} could not be written: {error}", event.topic());

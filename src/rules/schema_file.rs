@@ -136,40 +136,25 @@ impl<T: JsonSchema> JsonSchema for Table<T> {
     }
 }
 
-impl JsonSchema for Seconds {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms|us))+$", "examples": ["30s", "10m", "1h30m", "500ms"]
-        })
-    }
+/// The schema of a type, written out where the type is used.
+macro_rules! written {
+    ($of:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $of {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
 }
 
-impl JsonSchema for Cel {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Expression".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["string", "boolean", "number"], "examples": ["wind > 10.0"]})
-    }
-}
-
-impl JsonSchema for Free {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Any".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!(true)
-    }
-}
+written!(Seconds, "Duration", {
+    "type": "string", "pattern": "^([0-9.]+(d|h|m|s|ms|us))+$", "examples": ["30s", "10m", "1h30m", "500ms"]
+});
+written!(Cel, "Expression", {"type": ["string", "boolean", "number"], "examples": ["wind > 10.0"]});
+written!(Free, "Any", true);

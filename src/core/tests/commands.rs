@@ -130,3 +130,14 @@ fn a_definition_that_does_not_compile_any_more_is_kept() {
     let deleted = |o: &Output| matches!(o, Output::Record(r) if r.key == "rule/Mine" && r.value.is_none());
     assert!(!out.iter().any(deleted), "what a command added is never thrown away");
 }
+
+#[test]
+fn the_summary_is_told_with_each_configuration_also_if_it_is_the_same() {
+    let mut world = World::new(RULES);
+    for _ in 0..2 {
+        let (rules, settings) = (world.configured.clone(), world.settings.clone());
+        let mut out = Vec::new();
+        world.core.step(Input::Configure { rules, settings }, world.now, &mut out);
+        assert!(out.iter().any(|o| matches!(o, Output::Publish(Event::Summary(_)))), "{out:?}");
+    }
+}
