@@ -34,6 +34,8 @@ pub(crate) struct Code {
     pub(crate) when_reads: u64,
     /// Something of the rule has to be looked at again as time goes on, each second.
     pub(crate) clocked: bool,
+    /// Something of it asks whether values are outdated: it has to be looked at again when one is.
+    pub(crate) expires: bool,
     pub(crate) steps: BTreeMap<String, StepCode>,
     pub(crate) alarm: Option<AlarmCode>,
     /// The terms of every expression, to explain what it gave.
@@ -122,6 +124,8 @@ pub(crate) struct AlarmCode {
     pub(crate) on_idle: OnIdle,
     pub(crate) from: FromLevel,
     pub(crate) reason: Option<Template>,
+    /// Its reason is the same as long as the severities of its conditions are.
+    pub(crate) fixed_reason: bool,
     /// The inputs that it reads.
     pub(crate) reads: u64,
     /// It reads results of tasks.

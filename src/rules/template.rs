@@ -19,11 +19,19 @@ pub(super) mod calls;
 mod functions;
 
 /// A template whose syntax is known to be right.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Template {
     text: Arc<str>,
     /// The expression, if the text is a single one.
-    single: Option<Arc<str>>,
+    single: Option<Arc<Expression>>,
+}
+
+type Expression = minijinja::Expression<'static, 'static>;
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Template) -> bool {
+        self.text == other.text
+    }
 }
 
 /// Why a template cannot be filled in.
@@ -191,12 +199,8 @@ impl Template {
                 return Err(TemplateError { span: (at, name.len()), message });
             }
         }
-        let inner = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
-        let single = inner
-            .filter(|t| !t.contains("{{") && !t.contains("}}"))
-            .map(|t| t.trim_matches('-').trim())
-            .filter(|t| ENVIRONMENT.compile_expression(t).is_ok())
-            .map(Arc::from);
+        let single =
+            inside(text).and_then(|t| ENVIRONMENT.compile_expression_owned(t.to_owned()).ok()).map(Arc::new);
         Ok(Template { text: text.into(), single })
     }
 
@@ -208,6 +212,11 @@ impl Template {
         }
     }
 
+    /// True if it can give different texts.
+    pub(crate) fn varies(&self) -> bool {
+        Template::is_one(&self.text)
+    }
+
     /// The text with everything filled in.
     pub(crate) fn text(&self, ctx: &RunContext, value: Option<f64>) -> Result<String, RenderError> {
         let template = ENVIRONMENT.template_from_str(&self.text).map_err(failed)?;
@@ -217,16 +226,20 @@ impl Template {
     /// The value of a single expression, or the text.
     pub(crate) fn value(&self, ctx: &RunContext, value: Option<f64>) -> Result<Json, RenderError> {
         let Some(single) = &self.single else { return self.text(ctx, value).map(Json::String) };
-        let result = ENVIRONMENT
-            .compile_expression_owned(single.to_string())
-            .and_then(|e| e.eval(variables(ctx, value)))
-            .map_err(failed)?;
+        let result = single.eval(variables(ctx, value)).map_err(failed)?;
         if result.is_undefined() {
-            return Err(RenderError { place: String::new(), message: format!("{single} has no value") });
+            let name = inside(&self.text).unwrap_or_default();
+            return Err(RenderError { place: String::new(), message: format!("{name} has no value") });
         }
         serde_json::to_value(&result)
             .map_err(|e| RenderError { place: String::new(), message: e.to_string() })
     }
+}
+
+/// What stands between the braces, if there is one pair of them around everything.
+fn inside(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    (!inner.contains("{{") && !inner.contains("}}")).then(|| inner.trim_matches('-').trim())
 }
 
 fn variables(ctx: &RunContext, value: Option<f64>) -> Jinja {

@@ -90,6 +90,13 @@ pub(super) fn alarm(work: &Work<'_>, on: &Occasion) -> Option<(AlarmPlan, AlarmC
         fed_by_tasks,
         from,
     };
+    let fixed_reason = match &reason {
+        Some(template) => !template.varies(),
+        None => conditions.iter().all(|c| match &c.reason {
+            Some(template) => !template.varies(),
+            None => !matches!(c.verdict, Verdict::Levels { .. }),
+        }),
+    };
     let code = AlarmCode {
         conditions,
         gate,
@@ -98,6 +105,7 @@ pub(super) fn alarm(work: &Work<'_>, on: &Occasion) -> Option<(AlarmPlan, AlarmC
         on_idle,
         from,
         reason,
+        fixed_reason,
         reads: reads.inputs,
         fed_by_tasks,
     };

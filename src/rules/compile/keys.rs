@@ -36,6 +36,7 @@ fn apart<'a>(work: &Work<'a>, enums: Vec<Enumeration>, inputs: Vec<InputScope>) 
         enums,
         tasks: Vec::new(),
         clocked: Default::default(),
+        expires: Default::default(),
         outlines: Default::default(),
         told: Default::default(),
     }

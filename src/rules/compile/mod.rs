@@ -134,6 +134,7 @@ pub(super) struct Work<'a> {
     pub(super) enums: Vec<Enumeration>,
     pub(super) tasks: Vec<TaskScope>,
     pub(super) clocked: Cell<bool>,
+    pub(super) expires: Cell<bool>,
     /// The terms of its expressions, to explain them.
     pub(super) outlines: RefCell<Vec<(Place, Outline)>>,
     /// Inputs that are read from the contexts of runs and texts.
@@ -167,10 +168,12 @@ impl Work<'_> {
             read: Cell::new(0),
             reads_tasks: Cell::new(false),
             clocked: Cell::new(false),
+            expires: Cell::new(false),
         };
         match check(&cel.value.0, &scope) {
             Ok(Outlined { typed, outline }) => {
                 self.clocked.set(self.clocked.get() || scope.clocked.get());
+                self.expires.set(self.expires.get() || scope.expires.get());
                 if allowed.trigger {
                     self.tell(scope.read.get());
                 }
@@ -230,6 +233,7 @@ fn rule(
         enums: Vec::new(),
         tasks: Vec::new(),
         clocked: Cell::new(false),
+        expires: Cell::new(false),
         outlines: RefCell::default(),
         told: Cell::new(0),
     };
@@ -247,7 +251,7 @@ fn rule(
     }
     let (workflow, steps) = workflow;
     let (plan, code) = alarm.unzip();
-    let clocked = work.clocked.get();
+    let (clocked, expires) = (work.clocked.get(), work.expires.get());
     let inputs = inputs::finish(inputs, &work.cells, work.told.get());
     let (cells, stateful) = (work.cells.into_plans(), work.stateful.into_inner());
     let outlines = work.outlines.into_inner();
@@ -273,7 +277,19 @@ fn rule(
         links,
         causes,
         tests,
-        code: Code { inputs, cells, by, stateful, when, when_reads, clocked, steps, alarm: code, outlines },
+        code: Code {
+            inputs,
+            cells,
+            by,
+            stateful,
+            when,
+            when_reads,
+            clocked,
+            expires,
+            steps,
+            alarm: code,
+            outlines,
+        },
     })
 }
 

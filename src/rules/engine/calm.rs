@@ -16,7 +16,11 @@ impl Calm {
     /// Of a rule whose alarm is of this kind and all that it has; `None` for any other.
     pub(super) fn of(code: &Code) -> Option<Calm> {
         let alarm = code.alarm.as_ref()?;
-        if code.clocked || !code.stateful.is_empty() || code.inputs.iter().any(|i| i.window.is_some()) {
+        if code.clocked
+            || code.expires
+            || !code.stateful.is_empty()
+            || code.inputs.iter().any(|i| i.window.is_some())
+        {
             return None;
         }
         Calm::of_alarm(alarm)

@@ -61,6 +61,11 @@ impl RuleState {
         if self.rule.code.clocked && judged {
             next = next.min(now.floor() + 1.0);
         }
+        if self.rule.code.expires && judged {
+            // At its end a value still counts.
+            let ends = self.marks.iter().map(|mark| mark.fresh_until).filter(|end| *end >= now);
+            next = ends.fold(next, |next, end| next.min(end.next_up()));
+        }
         for memory in &self.memory {
             next = next.min(memory.deadline);
         }

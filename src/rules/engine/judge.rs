@@ -1,5 +1,7 @@
 //! Judging the alarm: conditions, gate, reasons, and saying only what is new.
 
+use std::cell::OnceCell;
+
 use serde_json::{Value as Json, json};
 
 use super::state::{Known, RuleState};
@@ -10,6 +12,7 @@ use crate::rules::expr::{Env, Why};
 use crate::rules::flow::Effect;
 use crate::rules::model::{Mode, RunContext};
 use crate::rules::spec::{Join, OnIdle};
+use crate::rules::template::Template;
 
 /// What one condition remembers.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,14 +129,16 @@ impl RuleState {
             return;
         }
         let env = Known { cells, marks, tables, memory }.env(rule, fed, now);
-        let opinion = judge(alarm, conditions, &env, now);
-        let quiet = said.as_ref().is_some_and(|s| s.0 == Severity::None) && alarm_error.is_none();
-        if quiet && matches!(opinion, Opinion::Is(Severity::None, false)) {
-            // As nearly always: all is well, and that is what was said.
-            *well = true;
+        let (opinion, moved) = judge(alarm, conditions, &env, now);
+        *well = false;
+        if let (Opinion::Is(severity, false), Some((last, _)), None) = (&opinion, said, alarm_error)
+            && severity == last
+            && (*severity == Severity::None || (alarm.fixed_reason && !moved))
+        {
+            // As nearly always: it is as it was said.
+            *well = *severity == Severity::None;
             return;
         }
-        *well = false;
         let why = env.why.get().map(|w| w.say(&rule.code.input_names()));
         let rule = rule.clone();
         if let Some(alarm) = &rule.code.alarm {
@@ -149,7 +154,7 @@ impl RuleState {
         let (opinion, why) = {
             let frozen = Frozen::of(&rule.code, &fed.1);
             let env = frozen.env(&self.memory, now);
-            let opinion = judge(alarm, &mut conditions, &env, now);
+            let (opinion, _) = judge(alarm, &mut conditions, &env, now);
             (opinion, env.why.get().map(|w| w.say(&rule.code.input_names())))
         };
         self.fed = Some(fed);
@@ -220,17 +225,16 @@ impl RuleState {
             Join::Worst => s.held == severity,
             Join::All => s.held > Severity::None,
         };
-        let live;
-        let ctx = match &self.fed {
-            Some(fed) if alarm.fed_by_tasks => &fed.1,
-            _ => {
-                live = self.context(now, &self.rule.parameters);
-                &live
-            }
+        let live = OnceCell::new();
+        let text = |template: &Template, value| {
+            let ctx = match &self.fed {
+                Some(fed) if alarm.fed_by_tasks => &fed.1,
+                _ => live.get_or_init(|| self.context(now, &self.rule.parameters)),
+            };
+            template.text(ctx, value).unwrap_or_else(|e| format!("({e})"))
         };
         if let Some(template) = &alarm.reason {
-            let value = self.conditions.iter().find(|s| s.held == severity).map(|s| s.value);
-            return template.text(ctx, value).unwrap_or_else(|e| format!("({e})"));
+            return text(template, self.conditions.iter().find(|s| s.held == severity).map(|s| s.value));
         }
         let texts: Vec<String> = alarm
             .conditions
@@ -238,7 +242,7 @@ impl RuleState {
             .zip(&self.conditions)
             .filter(|(_, s)| counts(s))
             .map(|(c, s)| match &c.reason {
-                Some(template) => template.text(ctx, Some(s.value)).unwrap_or_else(|e| format!("({e})")),
+                Some(template) => text(template, Some(s.value)),
                 None => default_reason(c, s.held, s.value),
             })
             .collect();
@@ -272,24 +276,26 @@ impl RuleState {
     }
 }
 
+/// The second is true if the severity of a condition, which a reason may tell, is another than before.
 #[inline]
-fn judge<'a>(alarm: &'a AlarmCode, states: &mut [CondState], env: &Env<'a>, now: f64) -> Opinion {
+fn judge<'a>(alarm: &'a AlarmCode, states: &mut [CondState], env: &Env<'a>, now: f64) -> (Opinion, bool) {
     if let Some((gate, otherwise)) = &alarm.gate {
         match gate.get(env) {
             Some(true) => {}
             Some(false) if *otherwise == OnIdle::Clear => {
                 states.fill(CondState::default());
-                return Opinion::Is(Severity::None, false);
+                return (Opinion::Is(Severity::None, false), true);
             }
-            _ => return Opinion::None,
+            _ => return (Opinion::None, false),
         }
     }
     let mut worst = Severity::None;
-    let mut known = 0;
+    let (mut known, mut moved) = (0, false);
     for (condition, state) in alarm.conditions.iter().zip(states) {
         let found = severity(condition, state.raw, env);
         known += usize::from(found.is_some());
         if let Some((raw, value)) = found {
+            let before = state.held;
             state.raw = raw;
             state.value = value;
             if raw <= state.held || condition.hold == 0.0 {
@@ -307,9 +313,11 @@ fn judge<'a>(alarm: &'a AlarmCode, states: &mut [CondState], env: &Env<'a>, now:
                     state.deadline = f64::INFINITY;
                 }
             }
+            moved |= state.held != before;
         }
         // What is not known stays as it is, and does not hide the others.
         worst = worst.max(state.held);
     }
-    if known == 0 { Opinion::None } else { Opinion::Is(worst, known < alarm.conditions.len()) }
+    let opinion = if known == 0 { Opinion::None } else { Opinion::Is(worst, known < alarm.conditions.len()) };
+    (opinion, moved)
 }

@@ -155,6 +155,7 @@ impl RuleState {
             enabled: true,
             touched: true,
             timed: code.clocked
+                || code.expires
                 || has_windows
                 || !tables.is_empty()
                 || holds

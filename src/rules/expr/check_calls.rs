@@ -19,7 +19,7 @@ impl Checker<'_, '_> {
         }
         match (name, args) {
             ("known", [x]) => {
-                self.scope.clocked.set(true);
+                self.scope.expires.set(true);
                 let x = self.expr_or_message(x)?;
                 Some(Expr::Bool(BoolE::Known(Box::new(x))).into())
             }
@@ -34,7 +34,7 @@ impl Checker<'_, '_> {
                     let help = Some("give the input a max_age, or ask age(input) > 30s".to_owned());
                     return self.wrong_help(x, "stale() needs an input with max_age", help);
                 }
-                self.scope.clocked.set(true);
+                self.scope.expires.set(true);
                 Some(Expr::Bool(BoolE::Stale(input)).into())
             }
             ("utc_hour", []) => {

@@ -181,7 +181,11 @@ impl Checker<'_, '_> {
                 return None;
             }
             self.raw(base)?;
-            self.scope.clocked.set(true);
+            if name == "age" {
+                self.scope.clocked.set(true)
+            } else {
+                self.scope.expires.set(true)
+            }
             return Some(self.expr(index).and_then(|index_typed| {
                 let key = self.key(index, index_typed.expr, *key)?;
                 Some(Typed::from(match name {
@@ -212,7 +216,7 @@ impl Checker<'_, '_> {
         let known = match (name, of.as_ref()) {
             ("count" | "size", _) => Some(Expr::Int(IntE::Map(Box::new(MapInt::Size(i)))).into()),
             ("known", _) => {
-                self.scope.clocked.set(true);
+                self.scope.expires.set(true);
                 Some(Expr::Bool(BoolE::Map(Box::new(MapBool::Any(i)))).into())
             }
             (_, Shape::One { kind, list: false, unit, .. }) => {

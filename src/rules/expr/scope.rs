@@ -136,6 +136,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) reads_tasks: Cell<bool>,
     /// It has to be looked at again as time goes on.
     pub(crate) clocked: Cell<bool>,
+    /// It asks whether values are outdated.
+    pub(crate) expires: Cell<bool>,
 }
 
 /// Names that may not be input names.

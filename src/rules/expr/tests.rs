@@ -108,6 +108,7 @@ impl Bench {
             read: Cell::new(0),
             reads_tasks: Cell::new(false),
             clocked: Cell::new(false),
+            expires: Cell::new(false),
         };
         check(text, &scope)
     }

@@ -84,3 +84,66 @@ fn absence_is_about_what_comes_and_not_about_stamps() {
     bench.at(25.1);
     assert_eq!(bench.take(), ["WARNING absent(wind, 15s)"]);
 }
+
+/// A rule that asks whether a value is known is looked at when the value goes out of date, at that instant, and not before.
+#[test]
+fn what_asks_whether_a_value_is_known_is_looked_at_when_it_ends() {
+    for (condition, extra) in [
+        ("!known(wind)", ", max_age: 90s"),
+        ("stale(wind)", ", max_age: 90s"),
+        ("!known(wind + 1.0)", ", max_age: 90s"),
+        ("!known(wind)", ", max_age: 90s, by: sensorName"),
+        ("!known(wind['mast'])", ", max_age: 90s, by: sensorName"),
+    ] {
+        let mut bench = level(extra, condition);
+        let blow = |bench: &mut Bench| {
+            let fields = [("speed", Value::Double(5.0)), ("sensorName", Value::Text("mast".into()))];
+            bench.send("ESS.airFlow", 301, &fields);
+        };
+        blow(bench.at(10.0));
+        bench.take();
+        let before = bench.engine.evaluations();
+        bench.at(100.0);
+        assert_eq!(
+            (bench.take(), bench.engine.evaluations() - before),
+            (vec![], 0),
+            "{condition}: at its end it still counts"
+        );
+        bench.at(100.001);
+        assert_eq!(bench.take(), [format!("WARNING {condition}")]);
+        bench.at(86_400.0);
+        assert_eq!((bench.take(), bench.engine.evaluations() - before), (vec![], 1), "{condition}");
+        blow(&mut bench);
+        assert_eq!(bench.take(), ["NONE"], "{condition}");
+    }
+}
+
+/// Without `max_age` nothing ends: an hour of silence costs nothing.
+#[test]
+fn a_value_that_does_not_end_is_not_looked_at() {
+    let mut bench = level("", "known(wind) && wind > 10.0");
+    bench.at(1.0).wind(12.0);
+    let before = bench.engine.evaluations();
+    bench.at(3600.0);
+    assert_eq!(bench.engine.evaluations(), before);
+}
+
+/// A reason without a value is written when a severity changes, and again only if one does.
+#[test]
+fn a_reason_that_cannot_change_follows_the_severities() {
+    let mut bench = Bench::new(
+        "rules:\n  - name: Wind\n    inputs: {wind: {topic: \"ESS:301.tel_airFlow\", field: speed}}\n    \
+         alarm:\n      join: all\n      conditions:\n        - {levels: {warning: \"wind > 10.0\"}, reason: strong}\n        \
+         - {levels: {warning: \"wind > 11.0\"}, hold: 5s}\n",
+    );
+    bench.at(1.0).wind(12.0);
+    assert_eq!(bench.take(), ["WARNING strong"]);
+    bench.at(3.0).wind(13.0);
+    assert!(bench.take().is_empty());
+    bench.at(6.5);
+    assert_eq!(bench.take(), ["WARNING strong; wind > 11.0"]);
+    bench.wind(10.5);
+    assert_eq!(bench.take(), ["WARNING strong"]);
+    bench.wind(9.0);
+    assert_eq!(bench.take(), ["NONE"]);
+}

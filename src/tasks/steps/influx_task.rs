@@ -19,7 +19,7 @@
 //! so it is not used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,8 +80,9 @@ pub struct InfluxTaskBackend {
     /// Whose tasks they are: `Catcher:1`.
     owner: String,
     clock: Clock,
-    /// Held from the look-up of a task until it is made: runs of one rule at the same time must not make two.
-    making: Arc<Mutex<()>>,
+    /// Which tasks are watched, by name: one that goes with its step goes with the last that watches it. Held from the look-up of a
+    /// task until it is made: runs of one rule at the same time must not make two; and while one is removed.
+    watched: Arc<Mutex<BTreeMap<String, Weak<()>>>>,
 }
 
 impl InfluxTaskBackend {
@@ -98,8 +99,8 @@ impl InfluxTaskBackend {
         let (service, poll) = config.service(lookup)?;
         let efd = config.efd(lookup)?;
         let (org, buckets) = (config.org.clone(), config.write_buckets.iter().cloned().collect());
-        let (service, making) = (Arc::new(service), Arc::default());
-        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock, making })
+        let (service, watched) = (Arc::new(service), Arc::default());
+        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock, watched })
     }
 
     fn name(&self, rule: &str, step: &str) -> String {
@@ -146,7 +147,7 @@ impl InfluxTaskBackend {
 
     /// The one task of that name, as the rule says it.
     async fn made(&self, wanted: &Wanted) -> Result<Task, Failure> {
-        let one = Arc::clone(&self.making).lock_owned().await;
+        let one = Arc::clone(&self.watched).lock_owned().await;
         let mut found = self.find(&wanted.name).await?.into_iter();
         let path = ["api", "v2", "tasks"];
         let (request, task) = match found.next() {
@@ -342,15 +343,16 @@ impl InfluxTaskBackend {
         if let Some(stop) = step.stopped() {
             return Err(stop.error("nothing was done"));
         }
+        let watching = self.watching(&wanted.name).await;
         let outcome = tokio::select! {
             outcome = self.watch(call, &wanted, memo.and_then(|memo| memo.watched), step) => outcome,
             stop = step.stop_requested() => Err(stop.error(match wanted.keep {
-                Keep::Step => "its task was removed",
+                Keep::Step => "its task goes unless another run watches it",
                 Keep::Rule => "its task goes on until the rule is removed",
             })),
         };
         if wanted.keep == Keep::Step {
-            let removed = tokio::time::timeout(PATIENCE, self.remove(&wanted.name)).await;
+            let removed = tokio::time::timeout(PATIENCE, self.leave(&wanted.name, watching)).await;
             if !matches!(removed, Ok(Ok(()))) {
                 tracing::warn!(
                     "influx_task: {}: task {} could not be removed; it goes with the rule",
@@ -360,6 +362,28 @@ impl InfluxTaskBackend {
             }
         }
         outcome
+    }
+
+    /// Says that a task is watched, as long as what it gives lives.
+    async fn watching(&self, name: &str) -> Arc<()> {
+        let mut all = self.watched.lock().await;
+        all.retain(|_, watching| watching.strong_count() > 0);
+        if let Some(watching) = all.get(name).and_then(Weak::upgrade) {
+            return watching;
+        }
+        let watching = Arc::new(());
+        all.insert(name.to_owned(), Arc::downgrade(&watching));
+        watching
+    }
+
+    /// Watches it no longer; removed is what nobody watches.
+    async fn leave(&self, name: &str, watching: Arc<()>) -> Result<(), Failure> {
+        let all = self.watched.lock().await;
+        drop(watching);
+        if all.get(name).is_some_and(|others| others.strong_count() > 0) {
+            return Ok(());
+        }
+        self.remove(name).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), Failure> {

@@ -153,6 +153,27 @@ async fn a_task_of_a_step_goes_with_it_also_when_it_is_stopped() {
     }
 }
 
+/// Two runs of a rule watch the same task: it goes with the one that ends last.
+#[tokio::test]
+async fn a_task_of_a_step_stays_while_another_run_watches_it() {
+    let site = Site::new().await;
+    let backend = site.backend();
+    let (short, long) = (means(json!({"keep": "step"})), means(json!({"keep": "step", "runs": 100})));
+    let (first, second) = (Bench::new(), Bench::new());
+    let other = async {
+        let watched = || second.memo().is_some_and(|memo| memo.get("watched").is_some());
+        until("the other one watches it", watched).await;
+        let ended = first.run(&backend, &short).await;
+        let left = site.sim.play(|play| play.tasks.len());
+        second.stop("enough");
+        (ended, left)
+    };
+    let (stopped, (ended, left)) = tokio::join!(second.run(&backend, &long), other);
+    assert_eq!(stopped.unwrap_err().class, ErrorClass::Aborted);
+    assert_eq!((ended.is_ok(), left), (true, 1));
+    assert_eq!((site.made(), site.sim.play(|play| play.tasks.len())), (1, 0));
+}
+
 #[tokio::test]
 async fn an_answer_that_is_lost_makes_no_second_task() {
     for fault in [Fault::LostAnswer, Fault::HalfBody, Fault::Status(503, "later".into())] {
