@@ -281,8 +281,9 @@ async def rules_by_command(report: Report, context: Context) -> None:
             for command in ("explain", "promoteRule"):
                 ack = await refused(getattr(remote, f"cmd_{command}"), ruleName="Peer.Nobody")
                 report.check(f"{command}: unknown rule", ack.ack == Ack.CMD_FAILED and "Peer.Nobody" in ack.result, ack.result)
-            ack = await refused(remote.cmd_rerunTask)
-            report.check("rerunTask is refused by name", ack.ack == Ack.CMD_FAILED and "rerunTask" in ack.result, ack.result)
+            for command in ("cancelTask", "rerunTask"):
+                ack = await refused(getattr(remote, f"cmd_{command}"), taskId="0123456789abcdef", reason="check")
+                report.check(f"{command}: unknown run", ack.ack == Ack.CMD_FAILED and "0123456789abcdef" in ack.result, ack.result)
             ack = await remote.cmd_makeLogEntry.set_start(alarmName="Peer.Nobody", timeout=TIMEOUT)
             report.check("makeLogEntry: nobody's alarm", "no alarm matches" in ack.result, ack.result)
             remote.evt_explanation.flush()
@@ -404,11 +405,13 @@ async def runs_on_ocps(report: Report, context: Context) -> None:
             await salobj.set_summary_state(ocps, State.ENABLED)
             await enable(remote)
             await remote.cmd_addRule.set_start(definition=definition(job_rule("Peer.Job")), enabled=True, timeout=TIMEOUT)
+            ids = {}
             for pipeline, state in (("true.yaml", SUCCEEDED), ("false.yaml", FAILED), ("fault.yaml", FAILED), ("nope.yaml", FAILED)):
                 remote.evt_task.flush()
                 parameters = json.dumps({"pipeline": pipeline})
                 ack = await remote.cmd_trigger.set_start(ruleName="Peer.Job", parameters=parameters, timeout=TIMEOUT)
                 report.check(f"{pipeline}: the id is the result", len(ack.result) == 16, ack.result)
+                ids[pipeline] = ack.result
                 events = await task_end(remote, ack.result)
                 steps = [e for e in events if e.step == "job"]
                 report.equal(f"{pipeline}: state of the run", events[-1].state, state)
@@ -417,6 +420,11 @@ async def runs_on_ocps(report: Report, context: Context) -> None:
                 if pipeline == "fault.yaml":
                     await peers.reach(ocps, State.FAULT)
                     await salobj.set_summary_state(ocps, State.ENABLED)
+            ack = await remote.cmd_rerunTask.set_start(taskId=ids["true.yaml"], reason="check", timeout=TIMEOUT)
+            report.check("rerunTask: another id is the result", len(ack.result) == 16 and ack.result not in ids.values(), ack.result)
+            events = await task_end(remote, ack.result)
+            report.equal("rerunTask: state of the run", events[-1].state, SUCCEEDED)
+            report.check("rerunTask: its parent is told", all(e.parentTaskId == ids["true.yaml"] for e in events), events)
             ack = await refused(remote.cmd_trigger, ruleName="Peer.Job", parameters="not JSON")
             report.check("trigger: bad parameters", ack.ack == Ack.CMD_FAILED, ack.result)
 

@@ -18,8 +18,9 @@ use salobj::Clock;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::service::once;
 use super::{Backend, StepHandle};
-use crate::outputs::notify::{SendError, http};
+use crate::outputs::notify::http;
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 
 mod config;
@@ -28,6 +29,8 @@ mod tests;
 
 pub use config::{HttpConfig, HttpService};
 
+/// What is not known after a request without an answer.
+const ACTED: &str = "the service acted on the request";
 /// Requests at a time.
 const CONCURRENCY: usize = 8;
 /// Longest answer.
@@ -148,7 +151,7 @@ impl HttpBackend {
         let again = repeatable || call.resend_if_unknown;
         match answer {
             Ok(answer) => judge(&params, answer, again),
-            Err(error) => Err(class(&error, again)),
+            Err(error) => Err(once(&error, again, ACTED)),
         }
     }
 }
@@ -210,7 +213,7 @@ fn judge(params: &Params, answer: http::Answer, again: bool) -> Result<StepOutco
         Some(Statuses::Many(all)) => all.contains(&answer.status),
     };
     if !wanted {
-        return Err(class(&answer.refusal(), again));
+        return Err(once(&answer.refusal(), again, ACTED));
     }
     let body = serde_json::from_str(&answer.body).unwrap_or_else(|_| Value::String(answer.body.clone()));
     let told = TOLD.iter().filter_map(|name| {
@@ -232,16 +235,6 @@ fn judge(params: &Params, answer: http::Answer, again: bool) -> Result<StepOutco
     }
     Err(StepError::permanent(format!("the answer is not the one expected: {}", wrong.join("; ")))
         .with_result(result))
-}
-
-fn class(error: &SendError, again: bool) -> StepError {
-    match error {
-        e if e.doubtful() && !again => StepError::unknown(format!(
-            "{e}; it is not known whether the service acted on the request, and it is not sent again"
-        )),
-        e if e.transient() => StepError::transient(e.to_string()),
-        e => StepError::permanent(e.to_string()),
-    }
 }
 
 #[async_trait]

@@ -21,6 +21,27 @@ const ANSWER_BYTES: usize = 64 << 20;
 /// No pause between two looks is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// Time limit of one request where the site says none, s.
+pub(super) fn default_timeout_s() -> f64 {
+    30.0
+}
+
+/// First pause between two looks where the site says none, s.
+pub(super) fn default_poll_interval_s() -> f64 {
+    1.0
+}
+
+/// What an error of a request that must not be made twice means; `what` is not known after one that leaves it open.
+pub(super) fn once(error: &SendError, again: bool, what: &str) -> StepError {
+    match error {
+        e if e.doubtful() && !again => {
+            StepError::unknown(format!("{e}; it is not known whether {what}, and it is not sent again"))
+        }
+        e if e.transient() => StepError::transient(e.to_string()),
+        e => StepError::permanent(e.to_string()),
+    }
+}
+
 /// Where a token is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TokenAt<'a> {

@@ -13,8 +13,9 @@ use salobj::Clock;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::service::once;
 use super::{Backend, StepHandle};
-use crate::outputs::notify::{Channel, Notify, SendError};
+use crate::outputs::notify::{Channel, Notify};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 
 #[cfg(test)]
@@ -71,21 +72,10 @@ impl SlackBackend {
         tokio::select! {
             sent = channel.say(&params.text) => match sent {
                 Ok(()) => Ok(StepOutcome { result: json!({}), ..StepOutcome::default() }),
-                Err(error) => Err(class(&error, call.resend_if_unknown)),
+                Err(error) => Err(once(&error, call.resend_if_unknown, "the message was sent")),
             },
             stop = step.stop_requested() => Err(stop.error("it is not known whether the message was sent")),
         }
-    }
-}
-
-/// What an error of a request that must not be made twice means.
-fn class(error: &SendError, again: bool) -> StepError {
-    match error {
-        e if e.doubtful() && !again => StepError::unknown(format!(
-            "{e}; it is not known whether the message was sent, and it is not sent again"
-        )),
-        e if e.transient() => StepError::transient(e.to_string()),
-        e => StepError::permanent(e.to_string()),
     }
 }
 

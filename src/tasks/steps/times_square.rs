@@ -25,7 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::service::{Failure, Pauses, Section, Service, TokenAt, seconds, text};
+use super::service::{self, Failure, Pauses, Section, Service, TokenAt, seconds, text};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome};
 use crate::tasks::shelf::{Content, Shelf};
@@ -62,7 +62,7 @@ pub struct TimesSquareConfig {
     #[serde(default = "default_ask_again_s")]
     pub ask_again_s: f64,
     /// Time limit of one request, s.
-    #[serde(default = "default_timeout_s")]
+    #[serde(default = "service::default_timeout_s")]
     pub timeout_s: f64,
 }
 
@@ -71,10 +71,6 @@ fn default_poll_interval_s() -> f64 {
 }
 
 fn default_ask_again_s() -> f64 {
-    30.0
-}
-
-fn default_timeout_s() -> f64 {
     30.0
 }
 

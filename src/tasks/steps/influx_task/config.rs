@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::service::{Section, Service, TokenAt};
+use super::super::service::{self, Section, Service, TokenAt};
 use crate::outputs::efd::{Efd, EfdConfig};
 
 /// An InfluxDB 2 in which rules may keep Flux tasks. The production EFD is an InfluxDB 1, which has none.
@@ -30,19 +30,11 @@ pub struct InfluxTaskConfig {
     #[serde(default)]
     pub write_buckets: Vec<String>,
     /// First pause between two looks at a task's runs, s; later ones are longer, up to 10 s.
-    #[serde(default = "default_poll_interval_s")]
+    #[serde(default = "service::default_poll_interval_s")]
     pub poll_interval_s: f64,
     /// Time limit of one request, s.
-    #[serde(default = "default_timeout_s")]
+    #[serde(default = "service::default_timeout_s")]
     pub timeout_s: f64,
-}
-
-fn default_poll_interval_s() -> f64 {
-    1.0
-}
-
-fn default_timeout_s() -> f64 {
-    30.0
 }
 
 impl InfluxTaskConfig {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::service::{Section, Service, TokenAt};
+use super::super::service::{self, Section, Service, TokenAt};
 
 /// noteburst: executes notebooks on the science platform. It is not at the summit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,19 +25,11 @@ pub struct NoteburstConfig {
     /// Folder of the notebooks that rules may use. They must be self-contained: they run elsewhere.
     pub notebooks: PathBuf,
     /// First pause between two looks at a job, s; later ones are longer, up to 10 s.
-    #[serde(default = "default_poll_interval_s")]
+    #[serde(default = "service::default_poll_interval_s")]
     pub poll_interval_s: f64,
     /// Time limit of one request, s.
-    #[serde(default = "default_timeout_s")]
+    #[serde(default = "service::default_timeout_s")]
     pub timeout_s: f64,
-}
-
-fn default_poll_interval_s() -> f64 {
-    1.0
-}
-
-fn default_timeout_s() -> f64 {
-    30.0
 }
 
 impl NoteburstConfig {

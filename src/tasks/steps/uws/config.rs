@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::service::{Section, Service, TokenAt};
+use super::super::service::{self, Section, Service, TokenAt};
 use super::wire;
 
 /// The OCPS backend service. It runs whatever it is told and asks for no credentials, so rules can start only the jobs that
@@ -24,7 +24,7 @@ pub struct UwsConfig {
     #[serde(default = "default_poll_interval_s")]
     pub poll_interval_s: f64,
     /// Time limit of one request, s. The service may hold a request for 9 s.
-    #[serde(default = "default_timeout_s")]
+    #[serde(default = "service::default_timeout_s")]
     pub timeout_s: f64,
 }
 
@@ -48,10 +48,6 @@ pub struct UwsJob {
 
 fn default_poll_interval_s() -> f64 {
     0.5
-}
-
-fn default_timeout_s() -> f64 {
-    30.0
 }
 
 impl UwsConfig {
