@@ -33,7 +33,7 @@ use crate::tasks::steps::sal::SalBackend;
 use crate::tasks::steps::script_queue::ScriptQueueBackend;
 use crate::tasks::steps::slack::SlackBackend;
 use crate::tasks::steps::times_square::TimesSquareBackend;
-use crate::tasks::steps::uws::UwsBackend;
+use crate::tasks::steps::uws::{OcpsJobs, UwsBackend};
 use crate::tasks::steps::{Backend, Intent};
 
 /// What backends are made of.
@@ -98,7 +98,16 @@ fn ocps(means: &Means, config: &CatcherConfig) -> Option<Result<Shared, Vec<Stri
     let list = config.allowed_commands.clone();
     let allowed = move |intent: &Intent<'_>| allows(&list, intent);
     let component = means.library.component("OCPS").map_err(|e| vec![e.to_string()]);
-    let made = |component| OcpsBackend::new(Arc::clone(&means.peers), component, Arc::new(allowed));
+    // What is wrong with that section is told by the backend `uws`, which is made of it, too.
+    let uws = config.backends.uws.as_ref().filter(|uws| !uws.ocps.is_empty());
+    let jobs = uws.and_then(|uws| OcpsJobs::new(uws, &|name| (means.secrets)(name)).ok());
+    let made = |component| {
+        let backend = OcpsBackend::new(Arc::clone(&means.peers), component, Arc::new(allowed));
+        match jobs {
+            Some(jobs) => backend.asking(Arc::new(jobs)),
+            None => backend,
+        }
+    };
     Some(component.map(|component| Arc::new(made(component)) as Shared))
 }
 

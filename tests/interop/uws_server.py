@@ -16,6 +16,12 @@ import types
 
 import yaml
 
+PIPETASK = """case "$PIPELINE_URL" in
+  *bad.yaml) exit 1 ;;
+  *slow.yaml) sleep 60 ;;
+  *) sleep 2 ;;
+esac
+"""
 ROOT = tempfile.mkdtemp(prefix="uws-")
 CONFIG = {
     "server": {"basePath": "/api/v1", "port": 0, "service": "uws-server", "protocol": "http", "logLevel": "warning"},
@@ -50,6 +56,11 @@ class Jobs:
         container = template["spec"]["containers"][0]
         env = {e["name"]: str(e["value"]) for e in container["env"]}
         os.makedirs(env["JOB_OUTPUT_DIR"])
+        if "JOB_SOURCE_DIR" in env:
+            # In place of the repository that would be cloned: what OCPS lets run there.
+            os.makedirs(os.path.join(env["JOB_SOURCE_DIR"], "bin"))
+            with open(os.path.join(env["JOB_SOURCE_DIR"], "bin", "pipetask.sh"), "w") as script:
+                script.write(PIPETASK)
         process = subprocess.Popen(container["command"], env={**os.environ, **env}, start_new_session=True)
         self.jobs[body["metadata"]["name"]] = thing(
             metadata=thing(

@@ -5,7 +5,8 @@
 //! live gets nothing: that is a transient error. When the step is stopped, the job is aborted by `abort_job` (which also
 //! deletes its outputs), so that nobody computes what nobody waits for.
 //!
-//! How a job is followed, and what counts as its end: [`follow`].
+//! How a job is followed, and what counts as its end: [`follow`]. Where OCPS leaves that open, the service that runs the job is asked,
+//! if the site says which it is: [`job_service`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +18,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{AllowedCommands, Backend, Intent, StepHandle};
-use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
-use crate::tasks::peers::{Cursor, Errand, News, Past, Peer, Peers, Phase, Told, Watch, Whom};
+use crate::tasks::call::{ErrorClass, StepCall, StepError, StepOutcome, Stop};
+use crate::tasks::peers::{self, Cursor, Errand, News, Past, Peer, Peers, Phase, Watch, Whom};
 use follow::{Heard, Job, JobResult, Known, Patience};
 use params::RAPID_ANALYSIS;
 
 mod follow;
+mod job_service;
 mod params;
 #[cfg(test)]
 mod tests;
 
+pub use job_service::{JobService, Told};
 pub use params::OcpsParams;
 
 /// How a job ends that has this result; without an exit code it ends well.
@@ -53,6 +56,7 @@ pub struct OcpsBackend {
     peers: Arc<Peers>,
     component: Arc<Component>,
     allowed: AllowedCommands,
+    service: Option<Arc<dyn JobService>>,
 }
 
 /// What is journaled of a command.
@@ -68,7 +72,13 @@ impl OcpsBackend {
     /// Commands the OCPS instances among `peers`: `execute`, and `abort_job` for what it started. `component` is the
     /// interface of OCPS; `allowed` says what the site lets us send.
     pub fn new(peers: Arc<Peers>, component: Arc<Component>, allowed: AllowedCommands) -> Self {
-        Self { peers, component, allowed }
+        Self { peers, component, allowed, service: None }
+    }
+
+    /// The service that is asked about jobs of which OCPS tells nothing more.
+    #[must_use]
+    pub fn asking(self, service: Arc<dyn JobService>) -> Self {
+        Self { service: Some(service), ..self }
     }
 
     fn patience(&self) -> Patience {
@@ -171,7 +181,9 @@ impl OcpsBackend {
             };
             for heard in heard {
                 if let Some(over) = job.hear(heard, clock.now()) {
-                    return over;
+                    return self
+                        .settled(over, memo.index, job.known.job_id, memo.errand.command.seq_num, step)
+                        .await;
                 }
             }
             if memo.known != job.known {
@@ -254,6 +266,32 @@ impl OcpsBackend {
         }
     }
 
+    /// An end that OCPS leaves open is asked about where the job runs.
+    async fn settled(
+        &self,
+        over: Result<StepOutcome, StepError>,
+        index: i64,
+        job_id: Option<String>,
+        seq_num: i64,
+        step: &StepHandle,
+    ) -> Result<StepOutcome, StepError> {
+        let lost = match over {
+            Err(lost) if lost.class == ErrorClass::UnknownOutcome => lost,
+            over => return over,
+        };
+        let Some(service) = self.service.as_ref().filter(|service| service.serves(index)) else {
+            return Err(lost);
+        };
+        tracing::warn!("OCPS:{index}: {}; the batch service is asked", lost.text);
+        tokio::select! {
+            end = job_service::ask(service.as_ref(), job_id, seq_num, step) => match end {
+                Ok(end) => follow::conclude(&end),
+                Err(why) => Err(StepError { text: format!("{}; {why}", lost.text), ..lost }),
+            },
+            stop = step.stop_requested() => Err(stop.error(&lost.text).with_backend_id(lost.backend_id)),
+        }
+    }
+
     /// Goes on with a command that is in the journal.
     async fn go_on(&self, call: &StepCall, memo: Memo, step: &StepHandle) -> Result<StepOutcome, StepError> {
         let index = memo.index;
@@ -270,18 +308,25 @@ impl OcpsBackend {
                 let known = Known { origin: Some(origin), job_id: None };
                 return self.send(&peer, Memo { known, ..memo }, step).await;
             }
-            Past::Unknown if call.resend_if_unknown => {
-                super::in_time(call, self.peers.clock().now())?;
-                return self.begin(call, step).await;
+            Past::Unknown => {
+                let lost = Err(memo.errand.unknown(&whom.name()));
+                let settled =
+                    self.settled(lost, index, memo.known.job_id, memo.errand.command.seq_num, step).await;
+                return match settled {
+                    Err(lost) if lost.class == ErrorClass::UnknownOutcome && call.resend_if_unknown => {
+                        super::in_time(call, self.peers.clock().now())?;
+                        self.begin(call, step).await
+                    }
+                    settled => settled,
+                };
             }
-            Past::Unknown => return Err(memo.errand.unknown(&whom.name())),
         };
         let mut job = self.job(&memo);
         let now = || self.peers.clock().now();
         let state = peer.summary().map(|(state, report)| Heard::State { state, report });
         for heard in news.iter().map(|n| Heard::JobResult(job_result(n))).chain(state) {
             if let Some(over) = job.hear(heard, now()) {
-                return over;
+                return self.settled(over, index, job.known.job_id, memo.errand.command.seq_num, step).await;
             }
         }
         let errand = Errand { phase: Phase::Sent, ..memo.errand };
@@ -296,9 +341,9 @@ fn job_result(news: &News) -> JobResult {
 /// What was heard since the cursor, which moves on.
 fn hear(peer: &Peer, cursor: &mut Cursor) -> Vec<Heard> {
     let heard = |told| match told {
-        Told::News(news) => Heard::JobResult(job_result(&news)),
-        Told::Alive { origin } => Heard::Alive { origin },
-        Told::State { state, report } => Heard::State { state, report },
+        peers::Told::News(news) => Heard::JobResult(job_result(&news)),
+        peers::Told::Alive { origin } => Heard::Alive { origin },
+        peers::Told::State { state, report } => Heard::State { state, report },
     };
     peer.take(cursor).into_iter().map(heard).collect()
 }

@@ -16,20 +16,14 @@ use crate::outputs::secret;
 use crate::tasks::call::{StepError, StepId};
 use crate::tasks::shelf::plain_name;
 
+mod section;
+
+pub(super) use section::{Section, TokenAt, default_poll_interval_s, default_timeout_s, seconds};
+
 /// Longest answer that is read.
 const ANSWER_BYTES: usize = 64 << 20;
 /// No pause between two looks is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// Time limit of one request where the site says none, s.
-pub(super) fn default_timeout_s() -> f64 {
-    30.0
-}
-
-/// First pause between two looks where the site says none, s.
-pub(super) fn default_poll_interval_s() -> f64 {
-    1.0
-}
 
 /// What an error of a request that must not be made twice means; `what` is not known after one that leaves it open.
 pub(super) fn once(error: &SendError, again: bool, what: &str) -> StepError {
@@ -39,49 +33,6 @@ pub(super) fn once(error: &SendError, again: bool, what: &str) -> StepError {
         }
         e if e.transient() => StepError::transient(e.to_string()),
         e => StepError::permanent(e.to_string()),
-    }
-}
-
-/// Where a token is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct TokenAt<'a> {
-    /// Environment variable.
-    pub(super) variable: Option<&'a str>,
-    /// File.
-    pub(super) file: Option<&'a PathBuf>,
-    /// The word before it; `Bearer` if empty.
-    pub(super) scheme: &'a str,
-}
-
-/// The keys that the sections of all web services have.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Section<'a> {
-    /// `url`.
-    pub(super) url: &'a str,
-    /// `token_env`, `token_file`.
-    pub(super) token: TokenAt<'a>,
-    /// `timeout_s`.
-    pub(super) timeout_s: f64,
-    /// `poll_interval_s`.
-    pub(super) poll_interval_s: f64,
-}
-
-impl Section<'_> {
-    /// The service, and the first pause between two looks at it. `problems` are those of the section's other keys.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the section.
-    pub(super) fn service(
-        self,
-        mut problems: Vec<String>,
-        lookup: Lookup<'_>,
-    ) -> Result<(Service, Duration), Vec<String>> {
-        let poll = seconds("poll_interval_s", self.poll_interval_s, 0.01, 60.0, &mut problems);
-        match Service::new(self.url, self.token, self.timeout_s, lookup) {
-            Ok(service) if problems.is_empty() => Ok((service, poll)),
-            Ok(_) => Err(problems),
-            Err(wrong) => Err(wrong.into_iter().chain(problems).collect()),
-        }
     }
 }
 
@@ -421,15 +372,6 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
             own.next().is_some_and(|o| c == '?' || c == o) && matches(chars.as_str(), own.as_str())
         }
     }
-}
-
-/// A time of the configuration in seconds, between two limits.
-pub(super) fn seconds(key: &str, value: f64, from: f64, to: f64, problems: &mut Vec<String>) -> Duration {
-    if value >= from && value <= to {
-        return Duration::from_secs_f64(value);
-    }
-    problems.push(format!("{key}: {value} is not between {from} and {to}"));
-    Duration::ZERO
 }
 
 #[cfg(test)]

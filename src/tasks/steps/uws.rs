@@ -23,25 +23,25 @@ use salobj::{Clock, Tai};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::service::{Failure, Pauses, certain, matches, run_id, texts};
+use super::service::{Failure, certain, matches, run_id, texts};
 use super::{Backend, StepHandle, in_time};
 use crate::tasks::call::{StepCall, StepError, StepOutcome, Stop};
 use crate::tasks::shelf::{Content, Shelf, plain_name};
 use wire::{Created, Job, Phase, Request, Uws};
 
 mod config;
+mod of_ocps;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use config::{UwsConfig, UwsJob};
+pub use of_ocps::OcpsJobs;
 
 /// Jobs followed at a time.
 const CONCURRENCY: usize = 16;
 /// The service forgets a job a day after its end: what is older may have run and be gone from the list.
 const FORGOTTEN_S: f64 = 23.0 * 3600.0;
-/// Looks at a job of phase `unknown` before that is the last word.
-const UNKNOWN_LOOKS: usize = 5;
 /// For what is done when a step is stopped.
 const STOPPING: Duration = Duration::from_secs(20);
 /// Files of one job that are kept.
@@ -196,42 +196,10 @@ impl UwsBackend {
     }
 
     async fn follow(&self, call: &StepCall, id: &str, step: &StepHandle) -> Result<StepOutcome, StepError> {
-        let mut pauses = Pauses::new(self.poll);
-        let mut unknown = 0;
-        let mut phase = None;
-        loop {
-            let look = async {
-                pauses.wait().await;
-                self.uws.job(id).await
-            };
-            let job = tokio::select! {
-                job = look => job,
-                stop = step.stop_requested() => return self.stop(call, id, &stop).await,
-            };
-            match job {
-                Ok(job) => {
-                    if let Some(problem) = job.stranger(id, &run_id(&call.id)) {
-                        return Err(StepError::unknown(problem).with_backend_id(id));
-                    }
-                    unknown = if job.phase == Phase::Unknown { unknown + 1 } else { 0 };
-                    if job.phase.is_final() || unknown >= UNKNOWN_LOOKS {
-                        return self.conclude(call, &job).await;
-                    }
-                    if phase != Some(job.phase) {
-                        phase = Some(job.phase);
-                        pauses.reset();
-                    }
-                }
-                Err(Failure::Gone(_)) => {
-                    let text = format!("job {id} is gone: somebody deleted it, or the service forgot it");
-                    return Err(StepError::aborted(text).with_backend_id(id));
-                }
-                Err(failure) if failure.passes() => tracing::warn!("uws: job {id}: {failure}"),
-                Err(failure) => {
-                    let text = format!("job {id} cannot be followed: {failure}; it goes on");
-                    return Err(StepError::unknown(text).with_backend_id(id));
-                }
-            }
+        let run_id = run_id(&call.id);
+        tokio::select! {
+            job = self.uws.ended(id, &run_id, self.poll) => self.conclude(call, &job?).await,
+            stop = step.stop_requested() => self.stop(call, id, &stop).await,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::tasks::call::{ErrorClass, StepReport};
 use crate::tasks::steps::allow;
 use crate::tasks::steps::bench::{Broken, Journal, id};
 
+mod lost;
 mod real;
 mod restart;
 

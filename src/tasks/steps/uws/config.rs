@@ -19,7 +19,12 @@ pub struct UwsConfig {
     /// Its address with the base path, e.g. `http://uws-server/api/v1`.
     pub url: String,
     /// Jobs by name.
+    #[serde(default)]
     pub jobs: BTreeMap<String, UwsJob>,
+    /// Indices of the OCPS CSCs whose jobs this service runs. What became of a job is asked here when its OCPS tells nothing more:
+    /// an acknowledgement is lost, OCPS is gone, started anew, or in FAULT.
+    #[serde(default)]
+    pub ocps: Vec<i64>,
     /// First pause between two looks at a job, s; later ones are longer, up to 10 s.
     #[serde(default = "default_poll_interval_s")]
     pub poll_interval_s: f64,
@@ -56,8 +61,9 @@ impl UwsConfig {
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Service, Duration), Vec<String>> {
         let mut problems = Vec::new();
-        if self.jobs.is_empty() {
-            problems.push("jobs: none is listed, so no rule could start one".to_owned());
+        if self.jobs.is_empty() && self.ocps.is_empty() {
+            problems
+                .push("jobs: none is listed, so no rule could start one, and `ocps` names no CSC".to_owned());
         }
         for (name, job) in &self.jobs {
             let place = format!("jobs.{name}");

@@ -4,8 +4,9 @@ use super::super::lives::{clock, kept, late, text_of, until};
 use super::super::testing::{Bench, MemoryShelf, call};
 use super::*;
 use crate::sim::peer::Fault;
-use crate::sim::uws::{SimUws, UwsPlay};
+use crate::sim::uws::{SimJob, SimUws, UwsPlay};
 use crate::tasks::call::ErrorClass;
+use crate::tasks::steps::ocps::JobService;
 
 mod real;
 
@@ -25,6 +26,7 @@ fn config(url: &str) -> UwsConfig {
     UwsConfig {
         url: url.to_owned(),
         jobs: BTreeMap::from([("pipetask".to_owned(), job)]),
+        ocps: vec![1],
         poll_interval_s: 0.01,
         timeout_s: 5.0,
     }
@@ -338,4 +340,37 @@ fn every_mistake_of_the_section_is_told() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(wire::bad_command("&& x").is_some() && wire::bad_command("bash -c x").is_none());
+}
+
+/// A job that OCPS asked for: its run id is the number of the command.
+fn job_of_ocps(sim: &SimUws, number: &str, end: &'static str) {
+    sim.play(|play| {
+        play.jobs.push(SimJob {
+            id: format!("of-{number}"),
+            run_id: number.to_owned(),
+            phases: vec!["pending", "executing", end],
+            body: json!({}),
+            files: Vec::new(),
+            empty_looks: 0,
+        });
+    });
+}
+
+#[tokio::test]
+async fn jobs_of_an_ocps_are_found_by_the_number_of_the_command() {
+    let sim = SimUws::start(UwsPlay::default()).await.unwrap();
+    let jobs = OcpsJobs::new(&config(&sim.url()), &|_| None).unwrap();
+    assert!(jobs.serves(1) && !jobs.serves(2));
+    for (number, end, exit_code) in [(17, "completed", 0), (18, "error", 1), (19, "aborted", 255)] {
+        job_of_ocps(&sim, &number.to_string(), end);
+        sim.fail("GET /job", 1, Fault::Status(503, "later".into()));
+        let id = jobs.find(number).await.unwrap();
+        sim.fail("GET /job/", 1, Fault::HalfBody);
+        let told = jobs.ended(&id, number).await.unwrap();
+        assert_eq!((told.exit_code, &told.said["runId"]), (exit_code, &json!(number.to_string())), "{end}");
+    }
+    assert_eq!(jobs.find(20).await, None);
+    assert!(jobs.ended("of-17", 18).await.unwrap_err().contains("has the run id \"17\""));
+    assert!(jobs.ended("nobody", 20).await.unwrap_err().contains("is gone"));
+    assert_eq!(sim.count("PUT") + sim.count("DELETE"), 0, "it only looks");
 }

@@ -7,14 +7,19 @@
 //! * A job may have been created although the answer is 500 ("Job creation timed out.").
 //! * `error` comes without an end time when Kubernetes ended the job (its limit is one hour).
 
+use std::time::Duration;
+
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::service::{Failure, Service};
+use super::super::service::{Failure, Pauses, Service};
 use super::config::UwsJob;
 use crate::tasks::call::StepError;
+
+/// Looks at a job of phase `unknown` before that is the last word.
+const UNKNOWN_LOOKS: usize = 5;
 
 /// What is to be created.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,6 +188,40 @@ impl Uws {
 
     pub(super) async fn job(&self, id: &str) -> Result<Job, Failure> {
         self.0.get(&["job", id], &[]).await
+    }
+
+    /// The job once it has ended, or once it is clear that the service does not know its phase. `run_id` is what it has to have.
+    pub(super) async fn ended(&self, id: &str, run_id: &str, poll: Duration) -> Result<Job, StepError> {
+        let mut pauses = Pauses::new(poll);
+        let mut unknown = 0;
+        let mut phase = None;
+        loop {
+            pauses.wait().await;
+            match self.job(id).await {
+                Ok(job) => {
+                    if let Some(problem) = job.stranger(id, run_id) {
+                        return Err(StepError::unknown(problem).with_backend_id(id));
+                    }
+                    unknown = if job.phase == Phase::Unknown { unknown + 1 } else { 0 };
+                    if job.phase.is_final() || unknown >= UNKNOWN_LOOKS {
+                        return Ok(job);
+                    }
+                    if phase != Some(job.phase) {
+                        phase = Some(job.phase);
+                        pauses.reset();
+                    }
+                }
+                Err(Failure::Gone(_)) => {
+                    let text = format!("job {id} is gone: somebody deleted it, or the service forgot it");
+                    return Err(StepError::aborted(text).with_backend_id(id));
+                }
+                Err(failure) if failure.passes() => tracing::warn!("uws: job {id}: {failure}"),
+                Err(failure) => {
+                    let text = format!("job {id} cannot be followed: {failure}; it goes on");
+                    return Err(StepError::unknown(text).with_backend_id(id));
+                }
+            }
+        }
     }
 
     /// The id of the job with that run id.

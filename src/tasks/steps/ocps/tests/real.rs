@@ -1,8 +1,9 @@
-//! Against the real OCPS CSC (dm_OCPS in simulation mode 1) on a real bus.
+//! Against the real OCPS CSC (dm_OCPS) on a real bus: in its simulation mode 1, and with the real UWS API server behind it.
 //!
-//! Needs `CATCHER_TEST_KAFKA_BROKER`, `CATCHER_TEST_REGISTRY_URL`, and `CATCHER_TEST_PYTHON_OCPS`: the command that runs
-//! that CSC (the index is added); `TS_XML_DIR`, if set, gives its interface. `tests/interop/run ocps` sets them. Jobs take
-//! 10 s on average, all of it some minutes. What is seen goes to the output (`--nocapture`).
+//! Needs `CATCHER_TEST_KAFKA_BROKER`, `CATCHER_TEST_REGISTRY_URL`, and the command that runs that CSC (the index is added):
+//! `CATCHER_TEST_PYTHON_OCPS` in simulation, `CATCHER_TEST_PYTHON_OCPS_LIVE` with the server at `CATCHER_TEST_UWS_URL`. `TS_XML_DIR`,
+//! if set, gives its interface. `tests/interop/run ocps ocps_uws` sets them. Jobs take 10 s on average, all of it some minutes.
+//! What is seen goes to the output (`--nocapture`).
 
 use std::process::Stdio;
 
@@ -12,20 +13,24 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::*;
+use crate::tasks::steps::uws::{OcpsJobs, UwsConfig};
 
-const NAMES: [&str; 3] =
-    ["CATCHER_TEST_KAFKA_BROKER", "CATCHER_TEST_REGISTRY_URL", "CATCHER_TEST_PYTHON_OCPS"];
+const SERVERS: [&str; 2] = ["CATCHER_TEST_KAFKA_BROKER", "CATCHER_TEST_REGISTRY_URL"];
 
 struct Real {
     env: Env,
     variables: BTreeMap<String, String>,
     component: Arc<Component>,
     journal: Arc<Journal>,
+    /// What starts OCPS.
+    command: String,
 }
 
 impl Real {
-    fn new() -> Option<Self> {
-        let missing: Vec<_> = NAMES.iter().filter(|n| std::env::var_os(n).is_none()).copied().collect();
+    /// `names`: the variable that says how OCPS is started, and others that have to be set.
+    fn new(names: &[&str]) -> Option<Self> {
+        let all = SERVERS.iter().chain(names);
+        let missing: Vec<_> = all.filter(|n| std::env::var_os(n).is_none()).copied().collect();
         if !missing.is_empty() {
             eprintln!("SKIPPED: no real OCPS: {} not set", missing.join(", "));
             return None;
@@ -34,15 +39,15 @@ impl Real {
         let own = || format!("test_ocps{}", std::process::id());
         let variables = BTreeMap::from([
             ("LSST_TOPIC_SUBNAME".to_owned(), std::env::var("LSST_TOPIC_SUBNAME").unwrap_or_else(|_| own())),
-            ("LSST_KAFKA_BROKER_ADDR".to_owned(), get(NAMES[0])),
-            ("LSST_SCHEMA_REGISTRY_URL".to_owned(), get(NAMES[1])),
+            ("LSST_KAFKA_BROKER_ADDR".to_owned(), get(SERVERS[0])),
+            ("LSST_SCHEMA_REGISTRY_URL".to_owned(), get(SERVERS[1])),
             ("LSST_SITE".to_owned(), "test".to_owned()),
         ]);
         let env = Env::from_vars(variables.clone()).unwrap();
         let library = std::env::var("TS_XML_DIR")
             .map_or_else(|_| sal_idl::Library::embedded(), |dir| sal_idl::Library::from_dir(dir).unwrap());
         let component = library.component("OCPS").unwrap();
-        Some(Self { env, variables, component, journal: Arc::default() })
+        Some(Self { env, variables, component, journal: Arc::default(), command: get(names[0]) })
     }
 
     fn domain(&self, process: u32) -> Domain {
@@ -64,8 +69,7 @@ impl Real {
     /// Starts OCPS:1 and takes it to ENABLED.
     async fn ocps(&self) -> Child {
         let begin = Instant::now();
-        let command = std::env::var(NAMES[2]).unwrap();
-        let mut words = command.split_whitespace();
+        let mut words = self.command.split_whitespace();
         let child = Command::new(words.next().unwrap())
             .args(words)
             .arg("1")
@@ -121,7 +125,7 @@ fn run(name: &str, index: i64) -> StepCall {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_ocps_in_simulation() {
-    let Some(real) = Real::new() else { return };
+    let Some(real) = Real::new(&["CATCHER_TEST_PYTHON_OCPS"]) else { return };
     let mut ocps = real.ocps().await;
     let backend = real.backend(10);
     let (handle, _stop) = real.handle();
@@ -206,5 +210,44 @@ async fn the_real_ocps_in_simulation() {
     let error = outcome.unwrap_err();
     assert_eq!(error.class, ErrorClass::UnknownOutcome);
     assert!(error.text.contains("nothing was heard of OCPS:1"), "{error}");
+    backend.peers.close().await;
+}
+
+/// OCPS is killed while its job runs: the service that runs the job tells how it ended. It knows the job by the number of the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_ocps_with_its_batch_service() {
+    const UWS: &str = "CATCHER_TEST_UWS_URL";
+    let Some(real) = Real::new(&["CATCHER_TEST_PYTHON_OCPS_LIVE", UWS]) else { return };
+    let config: UwsConfig =
+        serde_json::from_value(json!({"url": std::env::var(UWS).unwrap(), "ocps": [1]})).unwrap();
+    let jobs = Arc::new(OcpsJobs::new(&config, &|_| None).unwrap());
+    let mut ocps = real.ocps().await;
+    let backend = real.backend(10).asking(Arc::clone(&jobs) as _);
+    let (handle, _stop) = real.handle();
+    for (name, exit_code) in [("ok.yaml", 0), ("bad.yaml", 1)] {
+        let begin = Instant::now();
+        let outcome = backend.execute(&run(name, 1), &handle).await;
+        told(name, begin, &outcome);
+        let result = outcome.map_or_else(|e| *e.result, |o| o.result);
+        assert_eq!(result["exit_code"], exit_code);
+        // It is of the time of the request.
+        assert!(["pending", "executing"].contains(&result["result"]["phase"].as_str().unwrap()), "{result}");
+    }
+    *real.journal.memo.lock().unwrap() = None;
+    let begin = Instant::now();
+    let call = run("slow.yaml", 1);
+    let memo = || real.journal.memo.lock().unwrap().clone();
+    let kills = async {
+        while memo().is_none_or(|m| m["known"]["job_id"].is_null()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        ocps.kill().await.unwrap();
+        let memo = memo().unwrap();
+        let number = memo["command"]["seq_num"].as_i64().unwrap_or_else(|| panic!("{memo}"));
+        assert_eq!(jobs.find(number).await.as_deref(), memo["known"]["job_id"].as_str());
+    };
+    let (outcome, ()) = tokio::join!(backend.execute(&call, &handle), kills);
+    told("killed", begin, &outcome);
+    assert_eq!(outcome.unwrap().result["result"]["phase"], "completed");
     backend.peers.close().await;
 }

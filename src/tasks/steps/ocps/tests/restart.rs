@@ -3,7 +3,7 @@
 use super::*;
 
 /// Runs a step in a first process until it dies at write `at`; then lets `meanwhile` pass.
-async fn die_at(at: usize, durable: bool, script: OcpsScript) -> (Bench, OcpsControl) {
+pub(super) async fn die_at(at: usize, durable: bool, script: OcpsScript) -> (Bench, OcpsControl) {
     let (bus, control) = Bus::memory();
     let journal = Journal { stop_at: Some((at, durable)), ..Journal::default() };
     let b = Bench::on(bus, control, 10, journal);
@@ -17,7 +17,7 @@ async fn die_at(at: usize, durable: bool, script: OcpsScript) -> (Bench, OcpsCon
 }
 
 /// Another process with the same journal on the same bus.
-fn next_process(dead: &Bench) -> (Bench, Option<Value>) {
+pub(super) fn next_process(dead: &Bench) -> (Bench, Option<Value>) {
     let memo = dead.journal.memo.lock().unwrap().clone();
     (Bench::on(dead.bus.clone(), dead.control.clone(), 20, Journal::default()), memo)
 }

@@ -16,6 +16,7 @@ fn config(url: &str) -> UwsConfig {
     UwsConfig {
         url: url.to_owned(),
         jobs: BTreeMap::from([("shell".to_owned(), job)]),
+        ocps: vec![1],
         poll_interval_s: 0.05,
         timeout_s: 20.0,
     }
@@ -109,4 +110,25 @@ async fn the_real_uws_makes_no_job_of_what_it_does_not_understand() {
     let none = client.get(format!("{}/job/nosuch", real.url)).send().await.unwrap();
     assert_eq!((none.status().as_u16(), none.text().await.unwrap().as_str()), (404, "\"\""));
     assert_eq!(real.jobs().await, 0);
+}
+
+/// As OCPS asks for its jobs: the run id is the number of its command.
+#[tokio::test]
+async fn the_real_uws_tells_what_became_of_a_job_of_ocps() {
+    let Some(real) = Real::new("ocps", json!({})) else { return };
+    let jobs = OcpsJobs::new(&config(&real.url), &|_| None).unwrap();
+    let first = i64::from(std::process::id()) * 100;
+    for (number, ends, exit_code) in [(first, "0", 0), (first + 1, "3", 1)] {
+        let body = json!({
+            "run_id": number.to_string(), "command": "sleep 1 && exit $ENDS", "url": "", "commit_ref": "",
+            "environment": [{"name": "ENDS", "value": ends}],
+        });
+        let put = reqwest::Client::new().put(format!("{}/job", real.url));
+        let put = put.header("Content-Type", "application/json").body(body.to_string());
+        let asked: Value = serde_json::from_str(&put.send().await.unwrap().text().await.unwrap()).unwrap();
+        let id = jobs.find(number).await.unwrap();
+        assert_eq!(asked["jobId"], id.as_str());
+        assert_eq!(jobs.ended(&id, number).await.unwrap().exit_code, exit_code, "{asked}");
+    }
+    assert_eq!(jobs.find(first + 2).await, None);
 }
