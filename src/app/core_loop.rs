@@ -394,7 +394,7 @@ impl CoreLoop {
             Output::Publish(event) => {
                 self.publish.event(&event);
                 if let (Event::Result(result), Some(sink)) = (&event, &self.results) {
-                    sink.result(result, self.clock.now());
+                    sink.result(result);
                 }
             }
             Output::Answer { ticket, answer: text } => {

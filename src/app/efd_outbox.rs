@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sal_idl::Component;
-use salobj::{Clock, Tai, Value};
+use salobj::{Clock, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -57,12 +57,12 @@ pub fn open(
 }
 
 impl ResultSink for Results {
-    fn result(&self, result: &ResultEvent, at: Tai) {
+    fn result(&self, result: &ResultEvent) {
         let wanted = self.site.config().and_then(|c| c.efd.clone()).is_some_and(|efd| efd.write_results);
         if !wanted {
             return;
         }
-        let mut point = Point::sal(&self.component, "logevent_result", at);
+        let mut point = Point::sal(&self.component, "logevent_result", result.finished);
         point.push("salIndex", &Value::Int(self.index.into()));
         for (name, value) in Event::Result(result.clone()).fields() {
             point.push(name, &value);

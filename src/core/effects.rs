@@ -233,14 +233,7 @@ impl Core {
             self.rule_of_run.remove(run_id);
             return;
         }
-        let value = rule.as_ref().and_then(|rule| rule.judged_value(&run.context)).unwrap_or(f64::NAN);
-        out.push(Output::Publish(Event::Result(ResultEvent {
-            task_id: run_id.to_owned(),
-            rule_name: run.header.rule.clone(),
-            severity: run.severity.max(i64::from(Severity::None)),
-            value,
-            result: results(run),
-        })));
+        out.push(Output::Publish(Event::Result(result_event(run, rule.as_deref()))));
         let severity = Severity::try_from(run.severity).unwrap_or_default();
         if rule.is_some_and(|rule| rule.report.includes(severity)) {
             out.push(Output::WriteReport { run_id: run_id.to_owned() });
@@ -395,6 +388,18 @@ pub(super) fn task_event(run: &Run, step: &str) -> TaskEvent {
         result: large::of_step(step),
         error: step.error.clone(),
         ..common
+    }
+}
+
+/// The `result` event of a run that ended.
+pub(super) fn result_event(run: &Run, rule: Option<&Rule>) -> ResultEvent {
+    ResultEvent {
+        task_id: run.id().to_owned(),
+        rule_name: run.header.rule.clone(),
+        severity: run.severity.max(i64::from(Severity::None)),
+        value: rule.and_then(|rule| rule.judged_value(&run.context)).unwrap_or(f64::NAN),
+        result: results(run),
+        finished: run.finished.unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the core wants published: the events of design section 4, field by field in the order of the XML.
 
-use salobj::Value;
+use salobj::{Tai, Value};
 use serde_json::Value as Json;
 
 use super::rule_table::RuleState;
@@ -109,6 +109,8 @@ pub struct ResultEvent {
     pub value: f64,
     /// Results of all steps, JSON.
     pub result: Json,
+    /// When the run ended: the time of its point in the EFD, also if it is told twice. Not a field of the event.
+    pub finished: Tai,
 }
 
 /// Counts for an overview.

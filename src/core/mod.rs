@@ -229,6 +229,8 @@ pub struct Core {
     missed: Option<missed::Missed>,
     /// Runs that ended before the restart and have no report yet, until [`Input::Resume`].
     unreported: Vec<String>,
+    /// Ends of runs that are told once more, until [`Input::Resume`].
+    untold: Vec<Event>,
     /// What rules read that is not on the bus.
     links: links::Links,
     /// Number of the next transition of an alarm.
@@ -262,6 +264,7 @@ impl Core {
             resumed: Vec::new(),
             missed: None,
             unreported: Vec::new(),
+            untold: Vec::new(),
             links: links::Links::default(),
             next_transition: 1,
             effects: Vec::new(),

@@ -6,11 +6,17 @@ use std::sync::Arc;
 use salobj::Tai;
 use serde_json::Value as Json;
 
+use super::effects::{result_event, task_event};
+use super::event::Event;
 use super::{Core, HISTORY, Memory, Output};
 use crate::alarms::AlarmRecord;
 use crate::rules::Rule;
 use crate::tasks::run::RunHeader;
 use crate::tasks::runs::SharedPlan;
+use crate::tasks::state::TaskState;
+
+/// The ends of runs are told again that came at most so long before the last one, seconds: as long as a broker may be away.
+const TOLD_AGAIN_S: f64 = 600.0;
 
 /// What recovery needs from outside: definitions are compiled by the caller, who has the schemas.
 pub struct Recovery<'a> {
@@ -97,6 +103,7 @@ impl Core {
         let bad = self.runs.import(recovery.entries, &plans, now, &mut actions);
         problems.extend(bad.into_iter().map(|entry| entry.to_string()));
         let mut rules = rules.into_inner();
+        self.untold = self.last_ends(recovery);
         // Ended, but the process died before the report was there.
         for run in self.runs.finished().filter(|run| run.started.is_some() && run.report_url.is_empty()) {
             let severity = crate::alarms::Severity::try_from(run.severity).unwrap_or_default();
@@ -113,6 +120,26 @@ impl Core {
         problems
     }
 
+    /// What was told of the runs that ended last may not have left before the process died.
+    fn last_ends(&self, recovery: &Recovery<'_>) -> Vec<Event> {
+        let last =
+            self.runs.finished().filter_map(|run| run.finished).map(|at| at.0).fold(f64::NAN, f64::max);
+        let mut ends = Vec::new();
+        // Oldest first.
+        for run in self.runs.finished().collect::<Vec<_>>().into_iter().rev() {
+            if run.finished.is_none_or(|at| last - at.0 > TOLD_AGAIN_S) {
+                continue;
+            }
+            ends.extend(run.steps.iter().map(|step| Event::Task(task_event(run, step.name()))));
+            ends.push(Event::Task(task_event(run, "")));
+            if run.started.is_some() && run.state != TaskState::Skipped {
+                let rule = (recovery.compile)(&run.header.rule, &run.header.definition).ok();
+                ends.push(Event::Result(result_event(run, rule.as_deref())));
+            }
+        }
+        ends
+    }
+
     /// The configured rules are there: the rules' states are taken up.
     pub(super) fn restore_states(&mut self) {
         for (name, state) in &self.saved_states {
@@ -122,6 +149,7 @@ impl Core {
 
     /// Goes on with the runs that were going when the process ended.
     pub(super) fn resume(&mut self, now: Tai, out: &mut Vec<Output>) {
+        out.extend(std::mem::take(&mut self.untold).into_iter().map(Output::Publish));
         let actions = std::mem::take(&mut self.resumed);
         self.work_off_actions(actions, now, out);
         for run_id in std::mem::take(&mut self.unreported) {

@@ -225,6 +225,58 @@ fn a_report_that_the_crash_prevented_is_written_after_it() {
     assert!(world.reports_wanted.is_empty());
 }
 
+/// Who follows `task` until a final state would wait for ever, and the EFD would lack the result.
+#[test]
+fn an_end_that_the_crash_kept_from_being_told_is_told_after_it() {
+    let mut world = World::enabled(RULES);
+    world.wind(5.0);
+    world.wind(11.0);
+    let id = world.going[0].id.clone();
+    world.now = Tai(world.now.0 + 7.0);
+    let result = json!({"job_id": "j", "exit_code": 0, "outcome": "", "result": {}});
+    let end = StepReportKind::Ended(Ok(StepOutcome { result, ..StepOutcome::default() }));
+    world.take_events();
+    world.step_until(Input::Report(StepReport { id: id.clone(), kind: end }), false);
+    assert_eq!(
+        (world.core.runs().active().count(), world.events.len()),
+        (0, 0),
+        "ended, and nothing was told"
+    );
+    let ended = world.now;
+    world.now = Tai(world.now.0 + 3600.0);
+    let told = |world: &mut World| -> Vec<String> {
+        let of = |event: Event| match event {
+            Event::Task(task) => Some(format!("{} {}", task.step, task.state)),
+            Event::Result(result) => {
+                assert_eq!((result.task_id.as_str(), result.finished), (id.run_id.as_str(), ended));
+                Some("result".to_owned())
+            }
+            _ => None,
+        };
+        world.take_events().into_iter().filter_map(of).collect()
+    };
+    world.restart();
+    let succeeded = TaskState::Succeeded.value();
+    assert_eq!(
+        told(&mut world),
+        [format!("{} {succeeded}", id.step), format!(" {succeeded}"), "result".into()]
+    );
+    // What ended long before the last one is known to everybody.
+    world.step(Input::Enable);
+    world.wind(5.0);
+    world.wind(11.0);
+    world.end_first(1);
+    told_again(&mut world, 1);
+}
+
+/// After a restart so many results are told again.
+fn told_again(world: &mut World, results: usize) {
+    world.take_events();
+    world.restart();
+    let again = world.take_events().into_iter().filter(|event| matches!(event, Event::Result(_)));
+    assert_eq!(again.count(), results);
+}
+
 #[test]
 fn a_run_that_waited_too_long_is_aborted_after_a_crash() {
     let mut world = World::enabled(RULES);

@@ -144,10 +144,12 @@ fn plan(random: &mut StdRng, lacking: &[State]) -> Plan {
     let (cancel_at, kill_at) = match wanted {
         // Where the window is short, it is aimed at.
         Some(State::Unrecorded) => (None, some(random, Duration::from_millis(150))),
-        Some(State::Recorded) => (None, some(random, Duration::from_millis(600))),
+        Some(State::Recorded | State::Unanswered) => (None, some(random, Duration::from_millis(600))),
         Some(State::Stopping) => {
             let cancel = Duration::from_millis(300) + some(random, LONGEST / 2);
-            (Some(cancel), cancel + some(random, Duration::from_millis(800)))
+            // Most end at once.
+            let most = if random.random() { 100 } else { 800 };
+            (Some(cancel), cancel + some(random, Duration::from_millis(most)))
         }
         _ if random.random_bool(0.1) => {
             let cancel = some(random, LONGEST / 2);
