@@ -226,7 +226,10 @@ impl InfluxTaskBackend {
     /// The task, and from when on its runs count.
     async fn begin(&self, wanted: &Wanted) -> Result<Watched, StepError> {
         let task = self.keep(wanted).await?;
-        let known = self.runs(&task.id, 10).await.map_err(StepError::from)?;
+        let known = match self.runs(&task.id, 10).await {
+            Err(Failure::Gone(words)) => return Err(removed(&wanted.name, &words)),
+            known => known?,
+        };
         let times =
             known.iter().map(|run| run.scheduled_for.as_str()).chain(task.latest_completed.as_deref());
         let since = times.filter_map(wire::tai).fold(f64::NEG_INFINITY, f64::max);
@@ -254,11 +257,7 @@ impl InfluxTaskBackend {
                     };
                     ended.extend(runs.into_iter().filter(counts).map(|run| (run.id.clone(), run)));
                 }
-                Err(Failure::Gone(words)) => {
-                    let text =
-                        format!("somebody removed task {} while it was watched ({words})", wanted.name);
-                    return Err(StepError::transient(text));
-                }
+                Err(Failure::Gone(words)) => return Err(removed(&wanted.name, &words)),
                 Err(failure) if failure.passes() => tracing::warn!("influx_task: {}: {failure}", wanted.name),
                 Err(failure) => return Err(failure.into()),
             }
@@ -410,6 +409,11 @@ impl InfluxTaskBackend {
             }
         }
     }
+}
+
+/// Another attempt makes it anew.
+fn removed(name: &str, words: &str) -> StepError {
+    StepError::transient(format!("somebody removed task {name} while it was watched ({words})"))
 }
 
 #[async_trait]

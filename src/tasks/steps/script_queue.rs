@@ -406,8 +406,9 @@ impl ScriptQueueBackend {
         let mut past: Vec<&News> = news.iter().chain(&old).collect();
         past.sort_by(|a, b| a.sent.0.total_cmp(&b.sent.0));
         for news in past {
-            // A queue that was started anew meanwhile gives its numbers to others.
-            let alive = (&*news.event != "state").then_some(Heard::QueueAlive { origin: news.origin });
+            // A queue that was started anew meanwhile gives its numbers to others. Scripts have processes of their own.
+            let of_queue = matches!(&*news.event, "script" | "queue");
+            let alive = of_queue.then_some(Heard::QueueAlive { origin: news.origin });
             for heard in alive.into_iter().chain(hear::past(news)) {
                 over = over.or_else(|| script.hear(heard, news.sent));
             }

@@ -106,6 +106,28 @@ async fn a_queue_that_was_started_anew_meanwhile_gave_the_number_to_another() {
     assert_eq!(b.adds_sent(), 2);
 }
 
+/// Scripts are processes of their own: their signs of life say nothing of the queue.
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_of_another_script_is_not_that_of_another_queue() {
+    let (bus, control) = Bus::memory();
+    // It dies when it knows the number of its script, which waits behind a long one.
+    let journal = Journal { stop_at: Some((2, true)), ..Journal::default() };
+    let dead = Bench::on(bus, control, 10, journal, site(json!({"while_observing": true})));
+    let queue =
+        dead.queue(QueueScript { run_time: Duration::from_secs(120), ..QueueScript::default() }).await;
+    add(&dead.stranger().await, "maintel/long.py").await;
+    queue.wait_state(300_000, 3).await;
+    let call = script(json!({}));
+    tokio::select! {
+        outcome = dead.run(&call) => panic!("it ended before it died: {outcome:?}"),
+        () = dead.hand.journal.stopped.notified() => {}
+    }
+    dead.bus.clock.sleep(Duration::from_secs(20)).await;
+    let (b, memo) = next_process(&dead);
+    assert_eq!(b.resume(&call, memo).await.unwrap().backend_id, "300001");
+    assert_eq!((queue.added().len(), b.adds_sent()), (2, 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_after_the_restart_takes_the_script_of_before_out() {
     for (at, durable) in [(1, false), (1, true), (2, true)] {
