@@ -95,7 +95,8 @@ def make_config(root: pathlib.Path) -> pathlib.Path:
 class World:
     """Remotes of everything that runs."""
 
-    def __init__(self, domain: salobj.Domain) -> None:
+    def __init__(self, domain: salobj.Domain, restart: typing.Callable[[], typing.Awaitable[None]]) -> None:
+        self.restart = restart
         self.catcher = salobj.Remote(domain, "Catcher", CATCHER)
         self.auxtel = salobj.Remote(domain, "ScriptQueue", AUXTEL)
         self.ocs = salobj.Remote(domain, "ScriptQueue", OCS)
@@ -224,7 +225,35 @@ async def stop(report: Report, world: World) -> None:
     report.check("the queue runs", world.ocs.evt_queue.get().running)
 
 
-PARTS = [full_circle, rules_by_script, failures, guard, commands, stop]
+async def restart(report: Report, world: World) -> None:
+    """The Catcher is killed while its script waits behind a long one; both live on, and nothing is added twice."""
+    before = {index for index in world.states if index // 100_000 == OCS}
+    long = await world.catcher.cmd_trigger.set_start(ruleName="Peer.Long", parameters="{}", timeout=30)
+    await until(lambda: world.ocs.evt_queue.get().currentSalIndex, SLOW, "the long script runs")
+    mute = await world.catcher.cmd_trigger.set_start(ruleName="Peer.Mute", parameters="{}", timeout=30)
+
+    def waits() -> bool:
+        queue = world.ocs.evt_queue.get()
+        known = any(t.taskId == mute.result and t.backendId for t in world.runs.get("Peer.Mute", []))
+        states = world.states.get(queue.salIndices[0], []) if queue.length == 1 else []
+        return known and bool(states) and states[-1].state == ScriptState.CONFIGURED
+
+    await until(waits, SLOW, "the other one waits, configured")
+    await world.restart()
+    report.equal("the Catcher is back", world.catcher.evt_summaryState.get().summaryState, salobj.State.ENABLED)
+    # Long enough for what would be wrong to be done.
+    await asyncio.sleep(15)
+    await world.catcher.cmd_cancelTask.set_start(taskId=long.result, reason="not needed", timeout=30)
+    steps = await world.ended("Peer.Mute", mute.result)
+    report.equal("the script that waited was followed to its end", steps[""].state, 4)
+    report.equal("the first attempt did it", steps["script"].attempt, 1)
+    steps = await world.ended("Peer.Long", long.result)
+    report.equal("the long one was stopped", steps[""].state, 6)
+    added = {index for index in world.states if index // 100_000 == OCS} - before
+    report.equal("two scripts were added in all", len(added), 2)
+
+
+PARTS = [full_circle, rules_by_script, failures, guard, commands, stop, restart]
 
 
 async def main() -> None:
@@ -250,7 +279,19 @@ async def main() -> None:
         ocs = Program(arguments.queue, OCS, *queue, env=python)
         # One after the other: where two processes make the same topics at once, salobj's readers may die.
         async with salobj.Domain() as domain, contextlib.AsyncExitStack() as stack:
-            world = World(domain)
+
+            async def again() -> None:
+                """Kill the Catcher, and start it on the same data folder."""
+                catcher.process.kill()
+                await catcher.process.wait()
+                await asyncio.sleep(5)
+                world.catcher.evt_summaryState.flush()
+                await stack.enter_async_context(Program(arguments.program, CATCHER, "--state", "enabled", env=env))
+                state = None
+                while state != salobj.State.ENABLED:
+                    state = (await world.catcher.evt_summaryState.next(flush=False, timeout=SLOW)).summaryState
+
+            world = World(domain, again)
             for remote in (world.catcher, world.auxtel, world.ocs, world.scripts):
                 await remote.start_task
             try:
