@@ -18,6 +18,7 @@ mod kinds;
 mod sides;
 mod table;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -192,12 +193,16 @@ async fn killed_in_each_state_of_each_backend() {
         let Plan { cancel_at, kill_at } = plan(&mut random, &states);
         sides.trigger(n);
         let start = Instant::now();
+        let seen = RefCell::new(&mut runs);
         let story = async {
             if let Some(at) = cancel_at {
                 tokio::time::sleep_until(start + at).await;
-                runs.read(catcher.folder());
-                let going = runs.all().filter(|run| !run.is_over()).map(|run| run.id.clone());
-                let some: Vec<String> = going.filter(|_| random.random_bool(0.6)).collect();
+                let some: Vec<String> = {
+                    let mut runs = seen.borrow_mut();
+                    runs.read(catcher.folder());
+                    let going = runs.all().filter(|run| !run.is_over()).map(|run| run.id.clone());
+                    going.filter(|_| random.random_bool(0.6)).collect()
+                };
                 cancelled.extend(some.iter().cloned());
                 client.cancel(&some).await;
             }
@@ -209,9 +214,17 @@ async fn killed_in_each_state_of_each_backend() {
                 sides.finish_pages();
             }
         };
+        // The journal keeps the last 20 ended runs whole: each has to be seen while it is one of them.
+        let looks = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                seen.borrow_mut().read(catcher.folder());
+            }
+        };
         tokio::select! {
             () = story => {}
             () = pages => {}
+            () = looks => {}
             () = tokio::time::sleep_until(start + kill_at) => {}
         }
         catcher.kill();
