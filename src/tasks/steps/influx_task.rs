@@ -19,7 +19,7 @@
 //! so it is not used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -70,6 +70,30 @@ struct Watched {
     since: f64,
 }
 
+/// Who watches which task, by name.
+#[derive(Debug, Default)]
+struct Watchers(StdMutex<BTreeMap<String, Weak<()>>>);
+
+impl Watchers {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Weak<()>>> {
+        // Nothing is done half while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, as long as what is given lives.
+    fn join(&self, name: &str) -> Arc<()> {
+        let mut all = self.all();
+        all.retain(|_, watching| watching.strong_count() > 0);
+        let watching = all.get(name).and_then(Weak::upgrade).unwrap_or_default();
+        all.insert(name.to_owned(), Arc::downgrade(&watching));
+        watching
+    }
+
+    fn any(&self, name: &str) -> bool {
+        self.all().get(name).is_some_and(|watching| watching.strong_count() > 0)
+    }
+}
+
 /// Carries out `influx_task` steps.
 pub struct InfluxTaskBackend {
     service: Arc<Service>,
@@ -80,9 +104,11 @@ pub struct InfluxTaskBackend {
     /// Whose tasks they are: `Catcher:1`.
     owner: String,
     clock: Clock,
-    /// Which tasks are watched, by name: one that goes with its step goes with the last that watches it. Held from the look-up of a
-    /// task until it is made: runs of one rule at the same time must not make two; and while one is removed.
-    watched: Arc<Mutex<BTreeMap<String, Weak<()>>>>,
+    /// Held from the look-up of a task until it is made, and while one is removed: runs of one rule at the same time must not make
+    /// two, nor take it from each other.
+    making: Arc<Mutex<()>>,
+    /// Who watches which task, by name: one that goes with its step goes with the last that watches it.
+    watchers: Watchers,
 }
 
 impl InfluxTaskBackend {
@@ -99,8 +125,8 @@ impl InfluxTaskBackend {
         let (service, poll) = config.service(lookup)?;
         let efd = config.efd(lookup)?;
         let (org, buckets) = (config.org.clone(), config.write_buckets.iter().cloned().collect());
-        let (service, watched) = (Arc::new(service), Arc::default());
-        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock, watched })
+        let (service, making, watchers) = (Arc::new(service), Arc::default(), Watchers::default());
+        Ok(InfluxTaskBackend { service, efd, org, buckets, poll, owner, clock, making, watchers })
     }
 
     fn name(&self, rule: &str, step: &str) -> String {
@@ -147,7 +173,7 @@ impl InfluxTaskBackend {
 
     /// The one task of that name, as the rule says it.
     async fn made(&self, wanted: &Wanted) -> Result<Task, Failure> {
-        let one = Arc::clone(&self.watched).lock_owned().await;
+        let one = Arc::clone(&self.making).lock_owned().await;
         let mut found = self.find(&wanted.name).await?.into_iter();
         let path = ["api", "v2", "tasks"];
         let (request, task) = match found.next() {
@@ -342,7 +368,7 @@ impl InfluxTaskBackend {
         if let Some(stop) = step.stopped() {
             return Err(stop.error("nothing was done"));
         }
-        let watching = self.watching(&wanted.name).await;
+        let watching = self.watchers.join(&wanted.name);
         let outcome = tokio::select! {
             outcome = self.watch(call, &wanted, memo.and_then(|memo| memo.watched), step) => outcome,
             stop = step.stop_requested() => Err(stop.error(match wanted.keep {
@@ -363,23 +389,11 @@ impl InfluxTaskBackend {
         outcome
     }
 
-    /// Says that a task is watched, as long as what it gives lives.
-    async fn watching(&self, name: &str) -> Arc<()> {
-        let mut all = self.watched.lock().await;
-        all.retain(|_, watching| watching.strong_count() > 0);
-        if let Some(watching) = all.get(name).and_then(Weak::upgrade) {
-            return watching;
-        }
-        let watching = Arc::new(());
-        all.insert(name.to_owned(), Arc::downgrade(&watching));
-        watching
-    }
-
-    /// Watches it no longer; removed is what nobody watches.
+    /// Watches it no longer; removed is what nobody watches. Who joins meanwhile makes it anew.
     async fn leave(&self, name: &str, watching: Arc<()>) -> Result<(), Failure> {
-        let all = self.watched.lock().await;
+        let _one = self.making.lock().await;
         drop(watching);
-        if all.get(name).is_some_and(|others| others.strong_count() > 0) {
+        if self.watchers.any(name) {
             return Ok(());
         }
         self.remove(name).await

@@ -78,9 +78,9 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "influx_task",
-        // All runs of the rule share the task; somebody removes it now and then.
+        // All runs of the rule share the task; somebody removes it now and then. With `keep: rule` a step that is stopped ends at once.
         task: r#"influx_task: {every: 10s, keep: rule, flux: "from(bucket: \"efd\") |> range(start: -1m) |> to(bucket: \"derived\")"}"#,
-        states: &[Unrecorded, Recorded, Unanswered, Running, Stopping, Retrying],
+        states: &[Unrecorded, Recorded, Unanswered, Running, Retrying],
         looks_up: true,
         acts: true,
     },

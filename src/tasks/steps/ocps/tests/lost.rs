@@ -106,12 +106,7 @@ async fn what_ocps_tells_is_not_asked_again() {
 async fn an_expired_command_topic_is_no_loss_where_the_service_is_known() {
     for (exit_code, resend, ran) in [(Some(0), true, 0), (None, true, 1), (None, false, 0)] {
         let (dead, ocps) = restart::die_at(0, true, OcpsScript::default()).await;
-        let other =
-            Remote::open(&dead.bus.domain(50), component(), 1, RemoteOptions::default()).await.unwrap();
-        let fields = [("pipeline", SalValue::Text("theirs.yaml".into()))];
-        other.command("execute").unwrap().start(&fields, Duration::from_secs(60), true).await.unwrap();
-        let topic = sal_idl::names::kafka_topic(&dead.bus.env.topic_subname, "OCPS", "command_execute");
-        dead.control.expire(&topic, 0, 1);
+        restart::expire_commands(&dead).await;
         let (b, memo) = restart::next_process(&dead);
         let service = Service::new(exit_code);
         let b = b.asking(&service);

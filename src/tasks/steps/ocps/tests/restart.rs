@@ -79,17 +79,20 @@ async fn results_of_strangers_meanwhile_are_not_ours() {
     assert_eq!(b.resume(&pipeline("isr.yaml"), memo).await.unwrap().result["outcome"], "succeeded");
 }
 
+/// Others command it, and then all of that expires.
+pub(super) async fn expire_commands(dead: &Bench) {
+    let other = Remote::open(&dead.bus.domain(50), component(), 1, RemoteOptions::default()).await.unwrap();
+    let fields = [("pipeline", SalValue::Text("theirs.yaml".into()))];
+    other.command("execute").unwrap().start(&fields, Duration::from_secs(60), true).await.unwrap();
+    let topic = sal_idl::names::kafka_topic(&dead.bus.env.topic_subname, "OCPS", "command_execute");
+    dead.control.expire(&topic, 0, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_expired_command_topic_leaves_the_outcome_unknown() {
     for resend in [false, true] {
         let (dead, ocps) = die_at(0, true, OcpsScript::default()).await;
-        // Others command it, and then all of that expires.
-        let other =
-            Remote::open(&dead.bus.domain(50), component(), 1, RemoteOptions::default()).await.unwrap();
-        let fields = [("pipeline", SalValue::Text("theirs.yaml".into()))];
-        other.command("execute").unwrap().start(&fields, Duration::from_secs(60), true).await.unwrap();
-        let topic = sal_idl::names::kafka_topic(&dead.bus.env.topic_subname, "OCPS", "command_execute");
-        dead.control.expire(&topic, 0, 1);
+        expire_commands(&dead).await;
         let (b, memo) = next_process(&dead);
         let step = StepCall { resend_if_unknown: resend, ..pipeline("isr.yaml") };
         let outcome = b.resume(&step, memo).await;
