@@ -61,14 +61,20 @@ impl Run {
 
     fn failed(&mut self, i: usize, error: StepError, now: Tai, out: &mut Vec<RunAction>) {
         let id = self.step_id(i);
+        let error = match &self.stopping {
+            // Nothing was done, and nothing will be: that is the end which was asked for.
+            Some(stop) if error.class == ErrorClass::Transient => {
+                stop.error(&error.text).with_result(*error.result).with_backend_id(error.backend_id)
+            }
+            _ => error,
+        };
         let step = &mut self.steps[i];
         if !error.backend_id.is_empty() {
             step.backend_id = error.backend_id;
         }
         let again = error.class == ErrorClass::Transient
             && step.attempt < step.plan.retry.attempts
-            && retry::wanted(&step.plan.retry, &error.text)
-            && self.stopping.is_none();
+            && retry::wanted(&step.plan.retry, &error.text);
         if again && let Ok(state) = step_after(step.state, Edge::Retry) {
             step.state = state;
             step.error = error.text;

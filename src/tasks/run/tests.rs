@@ -358,6 +358,22 @@ fn a_restart_while_stopping_asks_again_to_stop() {
     assert_eq!(b.run.state, TaskState::Aborted);
 }
 
+/// A step that would be tried again ends as the stop says; one that failed for good tells that.
+#[test]
+fn a_passing_error_while_stopping_is_the_end_that_was_asked_for() {
+    for (error, state) in [
+        (StepError::transient("busy"), TaskState::Aborted),
+        (StepError::permanent("wrong"), TaskState::Failed),
+    ] {
+        let mut b = Bench::started(plan(&[("a", &[])]));
+        b.take(RunEvent::Cancel { reason: "stop".to_owned() }).unwrap();
+        let text = error.text.clone();
+        b.report("a", 1, StepReportKind::Ended(Err(error))).unwrap();
+        assert_eq!(b.run.state, state);
+        assert!(b.run.steps[0].error.contains(&text), "{}", b.run.steps[0].error);
+    }
+}
+
 #[test]
 fn without_its_rule_a_run_follows_what_runs_and_begins_nothing() {
     let mut b = Bench::started(plan(&[("a", &[]), ("b", &["a"])]));
